@@ -1,0 +1,3 @@
+"""The billing gateway: what stands between a platform and Stripe."""
+
+__version__ = "0.1.0"
