@@ -1,0 +1,43 @@
+"""Where the time comes from: handed in, so that tests can move it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells the time as an aware UTC datetime."""
+
+    def now(self) -> datetime: ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class ManualClock:
+    """A clock that stands still until it is moved; it never goes back."""
+
+    def __init__(self, start: datetime) -> None:
+        assert start.tzinfo is not None, "a clock needs a time zone"
+        self._now = start.astimezone(UTC)
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, step: timedelta) -> datetime:
+        assert step >= timedelta(0), "time does not run backwards"
+        self._now += step
+        return self._now
+
+
+def unix(moment: datetime) -> int:
+    """Whole seconds since 1970, as Stripe counts them."""
+    return int(moment.timestamp())
+
+
+def from_unix(seconds: int) -> datetime:
+    """The aware UTC time of Stripe's whole seconds."""
+    return datetime.fromtimestamp(seconds, UTC)
