@@ -1,0 +1,1 @@
+"""The tables, as Tortoise sees them; what the database itself enforces stands in models/migrations."""

@@ -1,0 +1,22 @@
+"""Our row about one Stripe Subscription."""
+
+from tortoise import fields
+from tortoise.models import Model
+
+
+class Subscription(Model):
+    """A mirror for support and mapping; the plan is decided from Stripe, never from here."""
+
+    id = fields.CharField(max_length=255, primary_key=True)
+    customer_id = fields.UUIDField()
+    status = fields.CharField(max_length=32)
+    price_id = fields.CharField(max_length=255, null=True)
+    lookup_key = fields.CharField(max_length=200, null=True)
+    current_period_end = fields.DatetimeField(null=True)
+    cancels_at = fields.DatetimeField(null=True)
+    ended_at = fields.DatetimeField(null=True)
+    created_at = fields.DatetimeField()
+    synced_at = fields.DatetimeField()
+
+    class Meta(Model.Meta):
+        table = "subscription"
