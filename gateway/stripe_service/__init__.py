@@ -1,0 +1,48 @@
+"""The only place that speaks to Stripe: typed calls in, frozen values out, failures in the domain's words."""
+
+from gateway.stripe_service.checkouts import is_session_id
+from gateway.stripe_service.connection import API_VERSION, StripeSettingsError
+from gateway.stripe_service.events import ACCOUNT_EVENTS
+from gateway.stripe_service.objects import (
+    METADATA_CHECKOUT,
+    METADATA_CUSTOMER,
+    CheckoutSession,
+    PortalSession,
+    StripeCustomer,
+    StripeCustomerRef,
+    StripePrice,
+    StripeSubscription,
+    SubscriptionItem,
+    WebhookEvent,
+)
+from gateway.stripe_service.prices import PriceBook, PricesNotReady
+from gateway.stripe_service.service import StripeService, open_stripe
+from gateway.stripe_service.setup import SetupReport, set_up_stripe
+from gateway.stripe_service.webhooks import WebhookRefusal, WebhookRefused, checked_secrets, parse_event
+
+__all__ = [
+    "ACCOUNT_EVENTS",
+    "API_VERSION",
+    "METADATA_CHECKOUT",
+    "METADATA_CUSTOMER",
+    "CheckoutSession",
+    "PortalSession",
+    "PriceBook",
+    "PricesNotReady",
+    "SetupReport",
+    "StripeCustomer",
+    "StripeCustomerRef",
+    "StripePrice",
+    "StripeService",
+    "StripeSettingsError",
+    "StripeSubscription",
+    "SubscriptionItem",
+    "WebhookEvent",
+    "WebhookRefusal",
+    "WebhookRefused",
+    "checked_secrets",
+    "is_session_id",
+    "open_stripe",
+    "parse_event",
+    "set_up_stripe",
+]

@@ -1,0 +1,74 @@
+"""The events we live by, and listing them: what a webhook should have brought and did not."""
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from datetime import datetime
+from typing import Final
+
+import stripe
+
+from gateway.domain.clock import unix
+from gateway.stripe_service.connection import PAGE_ENTRIES, Calls
+from gateway.stripe_service.objects import WebhookEvent
+from gateway.stripe_service.reading import read_event
+
+#: What the account's webhook endpoint is subscribed to.
+ACCOUNT_EVENTS: Final = (
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.expired",
+    "customer.deleted",
+    "customer.subscription.created",
+    "customer.subscription.updated",
+    "customer.subscription.deleted",
+    "customer.subscription.paused",
+    "customer.subscription.resumed",
+    "invoice.paid",
+    "invoice.payment_succeeded",
+    "invoice.payment_failed",
+    "charge.refunded",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+)
+
+#: Stripe takes at most this many types in one listing.
+EVENT_TYPES_MAX: Final = 20
+EVENT_PAGES_MAX: Final = 1_000
+
+
+class EventCalls(Calls):
+    """Calls about events."""
+
+    async def list_events(
+        self,
+        *,
+        since: datetime,
+        until: datetime | None = None,
+        types: Sequence[str] = ACCOUNT_EVENTS,
+        undelivered_only: bool = False,
+    ) -> AsyncIterator[WebhookEvent]:
+        """The events of a span of time (Stripe keeps thirty days), newest first for each twenty types.
+
+        Raises:
+            ProviderUnavailable: no clear answer, or more than a hundred thousand events.
+        """
+        created: stripe.params.EventListParamsCreated = {"gte": unix(since)}
+        if until is not None:
+            created["lte"] = unix(until)
+        for start in range(0, len(types), EVENT_TYPES_MAX):
+            chosen = list(types[start : start + EVENT_TYPES_MAX])
+
+            def fetch(after: str | None, chosen: list[str] = chosen) -> Awaitable[stripe.StripeObject]:
+                params: stripe.params.EventListParams = {"created": created, "types": chosen, "limit": PAGE_ENTRIES}
+                if undelivered_only:
+                    params["delivery_success"] = False
+                if after is not None:
+                    params["starting_after"] = after
+                return self._stripe.v1.events.list_async(params)
+
+            async for page in self._stripe.pages("events.list", fetch, read_event, pages_max=EVENT_PAGES_MAX):
+                for event in page:
+                    yield event
