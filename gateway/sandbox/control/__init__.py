@@ -1,0 +1,1 @@
+"""The door for tests: time, money mishaps and faults on demand."""

@@ -1,0 +1,1 @@
+"""The state behind the API: objects, what happens to them, and when."""

@@ -1,0 +1,30 @@
+"""The local Stripe's hosted pages: checkout and customer portal, in plain HTML that needs no JavaScript."""
+
+from aiohttp import web
+
+from gateway.sandbox.hosted import HostedWorld
+from gateway.sandbox.pages.checkout import CheckoutPages
+from gateway.sandbox.pages.forms import answer_form
+from gateway.sandbox.pages.portal import PortalPages
+from gateway.sandbox.pages.rendering import STYLESHEET_PATH, redirect, render, render_message, serve_stylesheet
+
+__all__ = ["add_page_routes", "answer_form", "redirect", "render", "render_message"]
+
+
+def add_page_routes(app: web.Application, world: HostedWorld) -> None:
+    """Add the hosted pages to `app`; every page reads and changes only what `world` offers."""
+    checkout = CheckoutPages(world)
+    portal = PortalPages(world)
+    app.router.add_routes(
+        [
+            web.get(STYLESHEET_PATH, serve_stylesheet),
+            web.get("/c/pay/{session_id}", checkout.show),
+            web.post("/c/pay/{session_id}", checkout.pay),
+            web.get("/p/session/{session_id}", portal.show),
+            web.get("/p/session/{session_id}/cancel", portal.ask_cancel),
+            web.post("/p/session/{session_id}/cancel", portal.cancel),
+            web.post("/p/session/{session_id}/switch", portal.switch),
+            web.post("/p/session/{session_id}/resume", portal.resume),
+            web.post("/p/session/{session_id}/card", portal.replace_card),
+        ]
+    )

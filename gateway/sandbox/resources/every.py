@@ -1,0 +1,17 @@
+"""Every operation the local Stripe has."""
+
+from typing import Final
+
+from gateway.sandbox.resources import catalog, checkout, customers, events, invoices, payments, portal, subscriptions
+from gateway.sandbox.wire.operation import Operation
+
+ALL_OPERATIONS: Final[tuple[Operation, ...]] = (
+    *catalog.OPERATIONS,
+    *customers.OPERATIONS,
+    *checkout.OPERATIONS,
+    *subscriptions.OPERATIONS,
+    *invoices.OPERATIONS,
+    *payments.OPERATIONS,
+    *portal.OPERATIONS,
+    *events.OPERATIONS,
+)
