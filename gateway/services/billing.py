@@ -1,0 +1,97 @@
+"""What every use case needs, handed in once by the composition root."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from gateway.db import Database
+from gateway.domain.clock import Clock
+from gateway.domain.plans import Catalogue
+from gateway.domain.redirects import Allowlist
+from gateway.stripe_service import PriceBook, StripeService
+
+#: How long prices found by lookup key are believed before they are looked up again.
+PRICES_FRESH_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class BillingRules:
+    """The numbers an operator may set."""
+
+    deposit_minimum_cents: int
+    deposit_maximum_cents: int
+    past_due_grace: timedelta
+
+
+class Prices:
+    """Stripe's Prices for the catalogue, checked, and looked up again from time to time."""
+
+    def __init__(self, stripe: StripeService, catalogue: Catalogue, clock: Clock) -> None:
+        self._stripe = stripe
+        self._catalogue = catalogue
+        self._clock = clock
+        self._book: PriceBook | None = None
+        self._checked_at: datetime | None = None
+        self._lock = asyncio.Lock()
+
+    async def book(self) -> PriceBook:
+        """The prices to sell by.
+
+        Raises:
+            PricesNotReady: a price is missing, inactive or not what plans.toml says.
+            ProviderUnavailable: Stripe did not answer and no earlier look-up is at hand.
+        """
+        if self._book is not None and not self._is_stale():
+            return self._book
+        async with self._lock:
+            if self._book is None or self._is_stale():
+                self._book = await self._stripe.check_prices(self._catalogue)
+                self._checked_at = self._clock.now()
+            return self._book
+
+    def forget(self) -> None:
+        """Look up afresh next time: a price was refused."""
+        self._checked_at = None
+
+    def _is_stale(self) -> bool:
+        if self._checked_at is None:
+            return True
+        return self._clock.now() - self._checked_at > timedelta(seconds=PRICES_FRESH_SECONDS)
+
+
+class PortalConfiguration:
+    """Which portal configuration sessions are made with: the given one, else the one `gateway stripe-setup` made."""
+
+    def __init__(self, stripe: StripeService, configuration_id: str | None) -> None:
+        self._stripe = stripe
+        self._id = configuration_id
+
+    async def find(self) -> str | None:
+        """Its id, looked up once; None leaves the choice to the Stripe account's default."""
+        if self._id is None:
+            self._id = await self._stripe.find_portal_configuration()
+        return self._id
+
+
+class Watch(Protocol):
+    """Told what happened; metrics listen here."""
+
+    def checkout_settled(self, *, mode: str) -> None: ...
+
+    def ledger_entry_recorded(self, *, kind: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """The parts of the gateway that use cases work with."""
+
+    database: Database
+    stripe: StripeService
+    clock: Clock
+    catalogue: Catalogue
+    prices: Prices
+    portal: PortalConfiguration
+    redirects: Allowlist
+    rules: BillingRules
+    watch: Watch

@@ -1,0 +1,151 @@
+"""Buying a plan: one live subscription a customer, and one page at a time to buy it on."""
+
+from datetime import datetime, timedelta
+
+import structlog
+
+from gateway.db import Connection
+from gateway.domain.errors import (
+    AlreadySubscribed,
+    InProgress,
+    PaymentFailed,
+    PaymentPending,
+    ProviderRejected,
+    SessionExpired,
+    TierNotPurchasable,
+)
+from gateway.domain.plans import BillingInterval, Tier
+from gateway.domain.redirects import with_session_id
+from gateway.domain.subscriptions import blocks_purchase
+from gateway.services.billing import Billing
+from gateway.services.customers import (
+    add_customer,
+    customer_id_of,
+    ensure_stripe_customer,
+    find_stripe_customer,
+    lock_customer,
+)
+from gateway.services.hosted import HostedPage, Order, checked_client_key, draft_checkout, find_earlier, open_page
+from gateway.services.plans import sync_plan
+from gateway.services.settle import close_checkout, settle_checkout
+from models.checkout import UNSETTLED_STATES, Checkout, CheckoutMode, CheckoutState
+from models.subscription import Subscription
+
+log = structlog.stdlib.get_logger()
+
+#: How many older pages of the same customer are put out of the way before giving up.
+SUPERSEDED_MAX = 3
+#: An open page with less time left than this is replaced rather than shown again.
+PAGE_REUSE_MINUTES_MIN = 10
+
+_SUBSCRIBED = "You already have a subscription; change or cancel it in the billing portal (the `portal` mutation)."
+
+
+async def start_checkout(
+    billing: Billing,
+    *,
+    subject: str,
+    tier: Tier,
+    interval: BillingInterval,
+    success_url: str,
+    cancel_url: str,
+    client_key: str | None,
+) -> HostedPage:
+    """Make, or find again, the page on which this customer buys this plan.
+
+    Raises:
+        RedirectNotAllowed, TierNotPurchasable, InvalidInput: the input cannot be sold; Stripe was not called.
+        AlreadySubscribed: there is a subscription; it is changed in the portal.
+        IdempotencyConflict: the client key was used with other input.
+        InProgress: another purchase of this customer is at a point where it cannot be put aside.
+        ProviderUnavailable, ProviderRejected: Stripe did not answer, or refused.
+    """
+    redirects = billing.redirects
+    success = with_session_id(redirects.check(success_url, path=("input", "successUrl")))
+    cancel = redirects.check(cancel_url, path=("input", "cancelUrl"))
+    key = checked_client_key(client_key)
+    offer = billing.catalogue.offer(tier)
+    if not offer.purchasable:
+        raise TierNotPurchasable(f"{tier.value} is not for sale; it is what everybody has.", path=("input", "tier"))
+    price = offer.price(interval)
+    order = Order(CheckoutMode.SUBSCRIPTION, price.amount_cents, success, cancel, tier.value, interval.value)
+    price_id = (await billing.prices.book()).price_id(price)
+    await _refuse_subscribed(billing, subject)
+    stripe_customer_id = await ensure_stripe_customer(billing, subject)
+    for _ in range(SUPERSEDED_MAX):
+        now = billing.clock.now()
+        draft = draft_checkout(
+            order,
+            subject=subject,
+            stripe_customer_id=stripe_customer_id,
+            price_id=price_id,
+            client_key=key,
+            now=now,
+        )
+        checkout = await _claim(billing, draft, order=order, subject=subject, now=now)
+        if checkout.id == draft.id or checkout.client_key == key is not None or _is_reusable(checkout, order, now):
+            return await open_page(billing, checkout, subject=subject)
+        await _put_aside(billing, checkout, subject=subject)
+    raise InProgress("Another purchase of yours is being made at this moment; try again in a few seconds.")
+
+
+async def _refuse_subscribed(billing: Billing, subject: str) -> None:
+    """Ask Stripe itself: a subscription bought elsewhere may not have reached us yet."""
+    stripe_customer_id = await find_stripe_customer(billing.database, subject)
+    if stripe_customer_id is None:
+        return
+    reduction = await sync_plan(billing, customer_id=customer_id_of(subject), stripe_customer_id=stripe_customer_id)
+    if reduction.has_subscription:
+        raise AlreadySubscribed(_SUBSCRIBED)
+
+
+async def _claim(billing: Billing, draft: Checkout, *, order: Order, subject: str, now: datetime) -> Checkout:
+    """Store the draft, or return the purchase that is in its way: the client key's own, or the one open page."""
+
+    async def work(connection: Connection) -> Checkout:
+        customer_id = await add_customer(connection, subject, now)
+        await lock_customer(connection, customer_id)
+        earlier = await find_earlier(connection, customer_id=customer_id, order=order, client_key=draft.client_key)
+        if earlier is not None:
+            return earlier
+        for row in await Subscription.filter(customer_id=customer_id, ended_at=None).using_db(connection.orm):
+            if blocks_purchase(row.status):
+                raise AlreadySubscribed(_SUBSCRIBED)
+        standing = await Checkout.get_or_none(
+            customer_id=customer_id,
+            mode=CheckoutMode.SUBSCRIPTION.value,
+            state__in=[state.value for state in UNSETTLED_STATES],
+            using_db=connection.orm,
+        )
+        if standing is not None:
+            return standing
+        await draft.save(using_db=connection.orm, force_create=True)
+        return draft
+
+    return await billing.database.run(work)
+
+
+def _is_reusable(checkout: Checkout, order: Order, now: datetime) -> bool:
+    """Whether an open page sells exactly this, so that a double click sees one page."""
+    if checkout.input_digest != order.digest or checkout.state == CheckoutState.PENDING:
+        return False
+    return checkout.expires_at is None or checkout.expires_at - now > timedelta(minutes=PAGE_REUSE_MINUTES_MIN)
+
+
+async def _put_aside(billing: Billing, checkout: Checkout, *, subject: str) -> None:
+    """Expire the page in the way, so that it can never be paid beside the new one; if it was paid, settle it."""
+    if checkout.state == CheckoutState.PENDING:
+        raise InProgress("Your earlier payment for a plan is still on its way through the bank; wait for its outcome.")
+    page = await open_page(billing, checkout, subject=subject)
+    try:
+        await billing.stripe.expire_session(session_id=page.session_id, idempotency_key=f"expire:{checkout.id}")
+    except ProviderRejected:
+        try:
+            await settle_checkout(billing, session_id=page.session_id)
+        except PaymentPending as pending:
+            raise InProgress("Your earlier payment for a plan is still on its way; wait for its outcome.") from pending
+        except (PaymentFailed, SessionExpired):
+            return
+        raise AlreadySubscribed(_SUBSCRIBED) from None
+    await close_checkout(billing, checkout.id, CheckoutState.EXPIRED)
+    log.info("checkout.superseded", checkout_id=str(checkout.id))

@@ -1,0 +1,152 @@
+"""What each kind of Stripe event means: a pointer to a thing that is then asked of Stripe itself."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import cast
+from uuid import UUID
+
+import structlog
+
+from gateway.db import Connection
+from gateway.domain.errors import PaymentFailed, PaymentPending, SessionExpired, SessionNotFound
+from gateway.services.billing import Billing
+from gateway.services.customers import find_customer_by_stripe_id, forget_stripe_customer
+from gateway.services.inbox import ClaimedEvent, finish_event
+from gateway.services.plans import sync_plan
+from gateway.services.settle import CheckoutMismatch, settle_checkout
+from models.stripe_event import EventState
+
+log = structlog.stdlib.get_logger()
+
+_CHECKOUT_EVENTS = frozenset(
+    {
+        "checkout.session.completed",
+        "checkout.session.async_payment_succeeded",
+        "checkout.session.async_payment_failed",
+        "checkout.session.expired",
+    }
+)
+_PLAN_EVENTS = frozenset(
+    {
+        "customer.subscription.created",
+        "customer.subscription.updated",
+        "customer.subscription.deleted",
+        "customer.subscription.paused",
+        "customer.subscription.resumed",
+        "invoice.paid",
+        "invoice.payment_succeeded",
+        "invoice.payment_failed",
+    }
+)
+
+
+async def apply_event(billing: Billing, event: ClaimedEvent) -> EventState:
+    """Do what an event asks for, and close it in the same transaction.
+
+    Raises:
+        LeaseLost: another worker took the event over; nothing was written.
+        ProviderUnavailable, DatabaseUnavailable: try again later.
+        BillingError: it cannot be applied as things stand.
+    """
+    if event.account is not None:
+        return await _close(billing, event, EventState.IGNORED)
+    if event.type in _CHECKOUT_EVENTS:
+        return await _apply_checkout(billing, event)
+    if event.type in _PLAN_EVENTS:
+        return await _apply_plan(billing, event)
+    if event.type == "customer.deleted":
+        return await _apply_customer_deleted(billing, event)
+    return await _close(billing, event, EventState.IGNORED)
+
+
+async def _apply_checkout(billing: Billing, event: ClaimedEvent) -> EventState:
+    try:
+        await settle_checkout(billing, session_id=event.object_id or "", alongside=_closing(billing, event))
+    except CheckoutMismatch:
+        raise
+    except SessionNotFound:
+        log.info("event.not_ours", event_id=event.event_id, type=event.type)
+        return await _close(billing, event, EventState.IGNORED)
+    except (PaymentPending, PaymentFailed, SessionExpired):
+        return await _close(billing, event, EventState.DONE)
+    await _close_if_open(billing, event)
+    return EventState.DONE
+
+
+async def _apply_plan(billing: Billing, event: ClaimedEvent) -> EventState:
+    found = await _customer_of(billing, event)
+    if found is None:
+        log.info("event.not_ours", event_id=event.event_id, type=event.type)
+        return await _close(billing, event, EventState.IGNORED)
+    customer_id, stripe_customer_id = found
+    await sync_plan(
+        billing,
+        customer_id=customer_id,
+        stripe_customer_id=stripe_customer_id,
+        alongside=_closing(billing, event),
+    )
+    return EventState.DONE
+
+
+async def _apply_customer_deleted(billing: Billing, event: ClaimedEvent) -> EventState:
+    """Its subscriptions ended with it; the next purchase makes a new Stripe Customer."""
+    stripe_customer_id = event.object_id or ""
+    customer_id = await find_customer_by_stripe_id(billing.database, stripe_customer_id)
+    if customer_id is None:
+        return await _close(billing, event, EventState.IGNORED)
+    owner = customer_id
+
+    async def alongside(connection: Connection) -> None:
+        await forget_stripe_customer(connection, owner, stripe_customer_id)
+        await finish_event(connection, event, now=billing.clock.now())
+
+    await sync_plan(billing, customer_id=customer_id, stripe_customer_id=stripe_customer_id, alongside=alongside)
+    return EventState.DONE
+
+
+async def _customer_of(billing: Billing, event: ClaimedEvent) -> tuple[UUID, str] | None:
+    """Whose object the event is about: the payload's own pointer, else Stripe is asked."""
+    stripe_customer_id = _pointer(event.payload, "customer")
+    if stripe_customer_id is None:
+        kind = "invoice" if event.type.startswith("invoice.") else "subscription"
+        ref = await billing.stripe.customer_of(object_type=kind, object_id=event.object_id or "")
+        stripe_customer_id = ref.stripe_customer_id if ref else None
+    if stripe_customer_id is None:
+        return None
+    customer_id = await find_customer_by_stripe_id(billing.database, stripe_customer_id)
+    return None if customer_id is None else (customer_id, stripe_customer_id)
+
+
+def _pointer(payload: str, name: str) -> str | None:
+    """An id in the event's object, whether it is expanded or not; ids never change, so an old payload is as good."""
+    event = cast("Mapping[str, Mapping[str, Mapping[str, object]]]", json.loads(payload))
+    value = event.get("data", {}).get("object", {}).get(name)
+    if isinstance(value, Mapping):
+        value = cast("Mapping[str, object]", value).get("id")
+    return value if isinstance(value, str) else None
+
+
+def _closing(billing: Billing, event: ClaimedEvent) -> Callable[[Connection], Awaitable[None]]:
+    async def close(connection: Connection) -> None:
+        await finish_event(connection, event, now=billing.clock.now())
+
+    return close
+
+
+async def _close(billing: Billing, event: ClaimedEvent, state: EventState) -> EventState:
+    async def work(connection: Connection) -> None:
+        await finish_event(connection, event, now=billing.clock.now(), state=state)
+
+    await billing.database.run(work)
+    return state
+
+
+async def _close_if_open(billing: Billing, event: ClaimedEvent) -> None:
+    """A session that was settled before had no transaction to close the event in."""
+
+    async def work(connection: Connection) -> None:
+        row = await connection.fetch_one("SELECT state FROM stripe_event WHERE id = $1 FOR UPDATE", (event.event_id,))
+        if row is not None and row["state"] == EventState.DOING:
+            await finish_event(connection, event, now=billing.clock.now())
+
+    await billing.database.run(work)

@@ -1,0 +1,184 @@
+"""The plan, synced from Stripe by tickets: whoever asked Stripe last writes, whoever asked earlier does not."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+
+from gateway.db import Connection
+from gateway.domain.errors import ProviderRejected
+from gateway.domain.plans import BillingInterval, Catalogue, PlanStatus, Tier
+from gateway.domain.subscriptions import FREE_PLAN, HeldPlan, Reduction, SubscriptionFacts, reduce_subscriptions
+from gateway.services.billing import Billing
+from gateway.services.customers import lock_customer
+from gateway.stripe_service import StripeSubscription
+from models.plan import Plan
+from models.subscription import Subscription
+
+log = structlog.stdlib.get_logger()
+
+Alongside = Callable[[Connection], Awaitable[None]]
+
+_INTERVALS = {"month": BillingInterval.MONTHLY, "year": BillingInterval.YEARLY}
+
+
+async def sync_plan(
+    billing: Billing, *, customer_id: UUID, stripe_customer_id: str, alongside: Alongside | None = None
+) -> Reduction:
+    """Make the plan what Stripe says it is now.
+
+    A ticket is taken before Stripe is asked, and the answer is written only if no later ticket was written first: the
+    change that came last caused an event whose ticket is later still, so the last write is the truth, without holding
+    a lock while Stripe answers. `alongside` runs in the writing transaction, written or not.
+
+    Raises:
+        ProviderUnavailable: Stripe did not answer; nothing was changed.
+    """
+    ticket = await _take_ticket(billing, customer_id)
+    subscriptions = await _subscriptions_of(billing, stripe_customer_id)
+
+    async def work(connection: Connection) -> tuple[Reduction, bool]:
+        await lock_customer(connection, customer_id)
+        row = await Plan.get(customer_id=customer_id, using_db=connection.orm)
+        now = billing.clock.now()
+        facts = [subscription_facts(item, billing.catalogue) for item in subscriptions]
+        reduction = reduce_subscriptions(facts, previous=held_plan(row), now=now, grace=billing.rules.past_due_grace)
+        written = row.applied_ticket < ticket
+        if written:
+            await _write_plan(connection, customer_id, reduction.plan, ticket=ticket, now=now)
+            await _mirror(connection, customer_id, subscriptions, now)
+        if alongside is not None:
+            await alongside(connection)
+        return reduction, written
+
+    reduction, written = await billing.database.run(work)
+    if written:
+        _tell(customer_id, reduction)
+    return reduction
+
+
+def held_plan(row: Plan) -> HeldPlan:
+    """The stored plan as a value."""
+    return HeldPlan(
+        tier=Tier(row.tier),
+        status=PlanStatus(row.status),
+        interval=BillingInterval(row.interval) if row.interval else None,
+        price_cents=row.price_cents,
+        subscription_id=row.subscription_id,
+        current_period_end=row.current_period_end,
+        cancels_at=row.cancels_at,
+        past_due_since=row.past_due_since,
+        grace_ends_at=row.grace_ends_at,
+    )
+
+
+def subscription_facts(subscription: StripeSubscription, catalogue: Catalogue) -> SubscriptionFacts:
+    """What the reduction needs of a Stripe Subscription: the dearest of its items that the catalogue knows."""
+    priced = [(catalogue.price_of(item.price.plan_key), item) for item in subscription.items]
+    known = [(price, item) for price, item in priced if price is not None]
+    best = max(known, key=lambda pair: pair[0].tier.rank, default=None)
+    item = best[1] if best else (subscription.items[0] if subscription.items else None)
+    interval = _INTERVALS.get(item.interval or "") if item else None
+    return SubscriptionFacts(
+        subscription_id=subscription.subscription_id,
+        status=subscription.status,
+        tier=best[0].tier if best else None,
+        interval=interval,
+        price_cents=(item.unit_amount_cents or 0) if item else 0,
+        current_period_end=item.period_end_at if item else None,
+        cancels_at=subscription.cancels_at,
+        created_at=subscription.created_at,
+    )
+
+
+async def _take_ticket(billing: Billing, customer_id: UUID) -> int:
+    async def work(connection: Connection) -> int:
+        row = await connection.fetch_one(
+            "INSERT INTO plan (customer_id, tier, status, price_cents, ticket, applied_ticket) "
+            "VALUES ($1, $2, $3, 0, 1, 0) "
+            "ON CONFLICT (customer_id) DO UPDATE SET ticket = plan.ticket + 1 RETURNING ticket",
+            (customer_id, FREE_PLAN.tier.value, FREE_PLAN.status.value),
+        )
+        assert row is not None, "an upsert returns its row"
+        ticket = row["ticket"]
+        assert isinstance(ticket, int), "tickets are whole numbers"
+        return ticket
+
+    return await billing.database.run(work)
+
+
+async def _subscriptions_of(billing: Billing, stripe_customer_id: str) -> Sequence[StripeSubscription]:
+    """All Subscriptions of a Stripe Customer; a deleted Customer has none, an unknown one is an error of ours."""
+    try:
+        return await billing.stripe.list_subscriptions(stripe_customer_id)
+    except ProviderRejected:
+        customer = await billing.stripe.retrieve_customer(stripe_customer_id)
+        if customer is not None and customer.deleted:
+            return ()
+        raise
+
+
+async def _write_plan(connection: Connection, customer_id: UUID, plan: HeldPlan, *, ticket: int, now: datetime) -> None:
+    await connection.execute(
+        "UPDATE plan SET tier = $2, interval = $3, status = $4, price_cents = $5, subscription_id = $6, "
+        "current_period_end = $7, cancels_at = $8, past_due_since = $9, grace_ends_at = $10, applied_ticket = $11, "
+        "synced_at = $12 WHERE customer_id = $1 AND applied_ticket < $11",
+        (
+            customer_id,
+            plan.tier.value,
+            plan.interval.value if plan.interval else None,
+            plan.status.value,
+            plan.price_cents,
+            plan.subscription_id,
+            plan.current_period_end,
+            plan.cancels_at,
+            plan.past_due_since,
+            plan.grace_ends_at,
+            ticket,
+            now,
+        ),
+    )
+
+
+async def _mirror(
+    connection: Connection, customer_id: UUID, subscriptions: Sequence[StripeSubscription], now: datetime
+) -> None:
+    for item in subscriptions:
+        first = item.items[0] if item.items else None
+        await Subscription.bulk_create(
+            [
+                Subscription(
+                    id=item.subscription_id,
+                    customer_id=customer_id,
+                    status=item.status,
+                    price_id=first.price_id if first else None,
+                    lookup_key=first.price.plan_key if first else None,
+                    current_period_end=item.current_period_end_at,
+                    cancels_at=item.cancels_at,
+                    ended_at=item.ended_at,
+                    created_at=item.created_at,
+                    synced_at=now,
+                )
+            ],
+            on_conflict=["id"],
+            update_fields=[
+                "status",
+                "price_id",
+                "lookup_key",
+                "current_period_end",
+                "cancels_at",
+                "ended_at",
+                "synced_at",
+            ],
+            using_db=connection.orm,
+        )
+
+
+def _tell(customer_id: UUID, reduction: Reduction) -> None:
+    plan = reduction.plan
+    log.info("plan.synced", customer_id=str(customer_id), tier=plan.tier.value, status=plan.status.value)
+    if len(reduction.entitled_ids) > 1:
+        log.error("plan.several_subscriptions", customer_id=str(customer_id), subscriptions=reduction.entitled_ids)
+    if reduction.unmapped_ids:
+        log.error("plan.unknown_price", customer_id=str(customer_id), subscriptions=reduction.unmapped_ids)
