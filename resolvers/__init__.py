@@ -1,0 +1,1 @@
+"""The GraphQL edge: parse, call one service or read, shape the answer."""

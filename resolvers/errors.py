@@ -1,0 +1,103 @@
+"""Refusals as clients see them: union members behind one interface, made from the domain's errors in one place."""
+
+import strawberry
+
+from gateway.domain import errors
+from gateway.domain.errors import ErrorCode
+from gateway.services.snapshot import Need
+from resolvers.context import Context
+from resolvers.money import Money, money_of_cents
+from resolvers.plan import Plan, plan_type
+
+strawberry.enum(ErrorCode, description="What a caller can branch on. Every member is documented in docs/errors.md.")
+
+
+@strawberry.interface(
+    description="Every refusal of a mutation implements this: select it once with '... on UserError'."
+)
+class UserError:
+    message: str = strawberry.field(description="A sentence a person can act on.")
+    code: ErrorCode = strawberry.field(description="What a program can branch on.")
+    path: list[str] | None = strawberry.field(description="The input field at fault, e.g. ['input', 'successUrl'].")
+
+
+@strawberry.type(description="A URL to send the browser back to is not on the list of allowed origins.")
+class RedirectNotAllowed(UserError):
+    pass
+
+
+@strawberry.type(description="An amount is outside its limits.")
+class AmountOutOfRange(UserError):
+    minimum: Money = strawberry.field(description="The least that is possible.")
+    maximum: Money | None = strawberry.field(description="The most that is possible; null where there is no limit.")
+
+
+@strawberry.type(description="There is a live subscription; it is changed in the billing portal.")
+class AlreadySubscribed(UserError):
+    plan: Plan = strawberry.field(description="The plan held now.")
+
+
+@strawberry.type(description="The payment is not settled yet: ask again after retryAfterMs.")
+class PaymentPending(UserError):
+    retry_after_ms: int = strawberry.field(description="When asking again makes sense, in milliseconds.")
+
+
+@strawberry.type(description="Any other refusal.")
+class BillingProblem(UserError):
+    pass
+
+
+def _path(error: errors.BillingError) -> list[str] | None:
+    return list(error.path) if error.path else None
+
+
+class _RedirectHandler(strawberry.ExceptionHandler[errors.RedirectNotAllowed, RedirectNotAllowed]):
+    def handle(
+        self, exception: errors.RedirectNotAllowed, *, field: object, info: strawberry.Info
+    ) -> RedirectNotAllowed:
+        return RedirectNotAllowed(message=exception.message, code=exception.code, path=_path(exception))
+
+
+class _AmountHandler(strawberry.ExceptionHandler[errors.AmountOutOfRange, AmountOutOfRange]):
+    def handle(self, exception: errors.AmountOutOfRange, *, field: object, info: strawberry.Info) -> AmountOutOfRange:
+        maximum = exception.maximum_cents
+        return AmountOutOfRange(
+            message=exception.message,
+            code=exception.code,
+            path=_path(exception),
+            minimum=money_of_cents(exception.minimum_cents),
+            maximum=None if maximum is None else money_of_cents(maximum),
+        )
+
+
+class _SubscribedHandler(strawberry.ExceptionHandler[errors.AlreadySubscribed, AlreadySubscribed]):
+    async def handle(
+        self, exception: errors.AlreadySubscribed, *, field: object, info: strawberry.Info
+    ) -> AlreadySubscribed:
+        context: Context = info.context
+        snapshot = await context.load(Need(plan=True))
+        return AlreadySubscribed(
+            message=exception.message,
+            code=exception.code,
+            path=_path(exception),
+            plan=plan_type(snapshot.plan, context.billing.clock.now()),
+        )
+
+
+class _PendingHandler(strawberry.ExceptionHandler[errors.PaymentPending, PaymentPending]):
+    def handle(self, exception: errors.PaymentPending, *, field: object, info: strawberry.Info) -> PaymentPending:
+        return PaymentPending(
+            message=exception.message,
+            code=exception.code,
+            path=_path(exception),
+            retry_after_ms=exception.retry_after_ms,
+        )
+
+
+class _AnyHandler(strawberry.ExceptionHandler[errors.BillingError, BillingProblem]):
+    def handle(self, exception: errors.BillingError, *, field: object, info: strawberry.Info) -> BillingProblem:
+        return BillingProblem(message=exception.message, code=exception.code, path=_path(exception))
+
+
+#: The most particular first: the first that fits a field's union is used.
+EXCEPTION_HANDLERS = (_RedirectHandler(), _AmountHandler(), _SubscribedHandler(), _PendingHandler(), _AnyHandler())

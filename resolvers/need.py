@@ -1,0 +1,177 @@
+"""What an operation needs, read off its document once: which parts, which pages, which variables decide them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import strawberry
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLInterfaceType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    GraphQLUnionType,
+    IntValueNode,
+    NullValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    StringValueNode,
+    ValueNode,
+    VariableNode,
+    get_named_type,
+)
+
+from gateway.services.snapshot import PAGES_MAX, Need, PageNeed
+from resolvers.connections import PAGE_ROWS_DEFAULT, BadPage, page_need
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An argument's value: written in the document, or the name of the variable that decides it."""
+
+    literal: object = None
+    variable: str | None = None
+
+    def value(self, variables: Mapping[str, object], *, default: object) -> object:
+        if self.variable is None:
+            return self.literal
+        return variables.get(self.variable, default)
+
+
+@dataclass(frozen=True, slots=True)
+class PageAsked:
+    """A page as the document asks for it; which page that is may depend on variables."""
+
+    first: Given
+    after: Given
+
+
+@dataclass(frozen=True, slots=True)
+class NeedPlan:
+    """What an operation needs, up to its variables. @skip and @include are not weighed: more is loaded, never less."""
+
+    plan: bool
+    wallet: bool
+    entries: tuple[PageAsked, ...]
+
+    def need(self, variables: Mapping[str, object]) -> Need:
+        """The need for these variables. A page that cannot be is left out: its own field says so.
+
+        Raises:
+            GraphQLError: more different pages than one request may ask for.
+        """
+        pages = frozenset(page for asked in self.entries if (page := _page(asked, variables)) is not None)
+        check_pages(pages)
+        return Need(plan=self.plan, wallet=self.wallet, entries=pages)
+
+
+def check_pages(pages: frozenset[PageNeed]) -> None:
+    """Refuse more different pages than one statement should fetch."""
+    if len(pages) > PAGES_MAX:
+        raise GraphQLError(
+            f"A request asks for at most {PAGES_MAX} different pages of entries; got {len(pages)}.",
+            extensions={"code": "QUERY_TOO_COMPLEX"},
+        )
+
+
+def plan_need(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> NeedPlan:
+    """Read a valid document; the edge's limits bound how large its fragments make it."""
+    root = schema.get_root_type(operation.operation)
+    assert root is not None, "a valid operation has its root type"
+    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+    fields = list(_Walk(schema, fragments).fields(root, operation.selection_set))
+    named = {(parent, name) for parent, name, _ in fields}
+    return NeedPlan(
+        plan=any(_leads_to(schema, parent, name, "Plan") for parent, name in named),
+        wallet=any(_leads_to(schema, parent, name, "Wallet") for parent, name in named),
+        entries=tuple(
+            PageAsked(first=_given(node, "first", PAGE_ROWS_DEFAULT), after=_given(node, "after", None))
+            for parent, name, node in fields
+            if (parent, name) == ("Wallet", "entries")
+        ),
+    )
+
+
+def need_of_answer(info: strawberry.Info) -> Need:
+    """What the answer of the mutation under way needs."""
+    # Only graphql-core's own info knows the fragments and the schema.
+    raw = cast("GraphQLResolveInfo[object]", info._raw_info)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    document = DocumentNode(definitions=(raw.operation, *raw.fragments.values()))
+    return plan_need(raw.schema, document, raw.operation).need(info.variable_values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """Visits every field of an operation with the name of its parent type."""
+
+    schema: GraphQLSchema
+    fragments: Mapping[str, FragmentDefinitionNode]
+
+    def fields(self, parent: object, selections: SelectionSetNode) -> Iterator[tuple[str, str, FieldNode]]:
+        for node in selections.selections:
+            if isinstance(node, FieldNode):
+                yield from self._field(parent, node)
+            elif isinstance(node, FragmentSpreadNode):
+                fragment = self.fragments[node.name.value]
+                inner = self.schema.type_map[fragment.type_condition.name.value]
+                yield from self.fields(inner, fragment.selection_set)
+            else:
+                condition = getattr(node, "type_condition", None)
+                inner = self.schema.type_map[condition.name.value] if condition else parent
+                yield from self.fields(inner, node.selection_set)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType] - an inline fragment is all that is left
+
+    def _field(self, parent: object, node: FieldNode) -> Iterator[tuple[str, str, FieldNode]]:
+        if not isinstance(parent, GraphQLObjectType | GraphQLInterfaceType):
+            assert isinstance(parent, GraphQLUnionType), "fields stand in objects, interfaces and unions (__typename)"
+            return
+        yield parent.name, node.name.value, node
+        field = parent.fields.get(node.name.value)
+        if field is not None and node.selection_set is not None:
+            yield from self.fields(_named(field.type), node.selection_set)
+
+
+def _leads_to(schema: GraphQLSchema, parent: str, name: str, wanted: str) -> bool:
+    holder = schema.type_map[parent]
+    assert isinstance(holder, GraphQLObjectType | GraphQLInterfaceType), "fields were found in it"
+    field = holder.fields.get(name)
+    return field is not None and _named(field.type).name == wanted
+
+
+def _named(wrapped: object) -> GraphQLNamedType:
+    return get_named_type(cast("GraphQLNamedType", wrapped))
+
+
+def _given(node: FieldNode, name: str, default: object) -> Given:
+    for argument in node.arguments or ():
+        if argument.name.value == name:
+            return _value(argument.value)
+    return Given(default)
+
+
+def _value(node: ValueNode) -> Given:
+    match node:
+        case VariableNode():
+            return Given(variable=node.name.value)
+        case IntValueNode():
+            return Given(int(node.value))
+        case StringValueNode():
+            return Given(node.value)
+        case NullValueNode():
+            return Given(None)
+        case _:
+            raise AssertionError("validation lets nothing else through")
+
+
+def _page(asked: PageAsked, variables: Mapping[str, object]) -> PageNeed | None:
+    try:
+        return page_need(
+            asked.first.value(variables, default=PAGE_ROWS_DEFAULT), asked.after.value(variables, default=None)
+        )
+    except BadPage:
+        return None

@@ -1,0 +1,42 @@
+"""Scalars of the contract that GraphQL does not have: BigInt."""
+
+import re
+from typing import Final, NewType
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.types.scalar import ScalarDefinition
+
+BigInt = NewType("BigInt", int)
+
+_BITS_64_MAX: Final = 2**63 - 1
+#: Digits an input may have. More than 64 bits are read, so that the field's own limits are what refuses them.
+DIGITS_MAX: Final = 40
+_WHOLE = re.compile(rf"-?[0-9]{{1,{DIGITS_MAX}}}", re.ASCII)
+
+
+def _serialize(value: object) -> str:
+    assert isinstance(value, int), "a BigInt is an int"
+    assert -_BITS_64_MAX - 1 <= value <= _BITS_64_MAX, "a BigInt fits into 64 bits"
+    return str(value)
+
+
+def _parse(value: object) -> BigInt:
+    """Read a decimal string or an integer; a float may have lost digits already, so it is refused."""
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        return BigInt(int(value))
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**DIGITS_MAX:
+        return BigInt(value)
+    shown = repr(value)[: DIGITS_MAX + 2]
+    raise GraphQLError(
+        f"A BigInt is a whole number, sent as a string or an integer without fraction or exponent; got {shown}.",
+        extensions={"code": "BAD_REQUEST"},
+    )
+
+
+BIG_INT: Final[ScalarDefinition] = strawberry.scalar(
+    name="BigInt",
+    description="A 64-bit whole number, sent as a decimal string ('2500'). Accepts a string or an integer; no floats.",
+    serialize=_serialize,
+    parse_value=_parse,
+)
