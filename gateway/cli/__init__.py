@@ -1,0 +1,79 @@
+"""The `gateway` command: one subcommand a job, each a sentence in --help."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gateway import __version__
+from gateway.cli import commands
+from gateway.cli.output import Refusal, complain
+from gateway.db import DatabaseError
+from gateway.domain.errors import ProviderError
+from gateway.domain.plans import CatalogueError
+from gateway.settings import SettingsError, load_settings
+from gateway.stripe_service import PricesNotReady, StripeSettingsError
+
+ENV_FILE = Path(".env")
+DEVELOPMENT_SECRET_FILE = Path("var/dev-jwt-secret")
+
+#: What stops a command with a sentence instead of a traceback.
+_EXPECTED = (Refusal, DatabaseError, ProviderError, CatalogueError, PricesNotReady, StripeSettingsError, OSError)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every subcommand with its arguments; also read by the tests that check the container files."""
+    parser = argparse.ArgumentParser(prog="gateway", description="A GraphQL billing gateway in front of Stripe.")
+    parser.add_argument("--version", action="version", version=f"gateway {__version__}")
+    jobs = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    def add(name: str, job: Callable[..., int], help_text: str) -> argparse.ArgumentParser:
+        command = jobs.add_parser(name, help=help_text, description=help_text)
+        command.set_defaults(job=job)
+        return command
+
+    add("dev", commands.dev, "Run the gateway and the local Stripe together, for development.")
+    serve = add("serve", commands.serve, "Run the gateway.")
+    serve.add_argument("--workers", type=int, help="processes that share the port (default: GATEWAY_WORKERS)")
+    serve.add_argument("--no-events", action="store_true", help="leave applying events to `gateway worker`")
+    serve.add_argument("--reuse-port", action="store_true", help=argparse.SUPPRESS)
+    add("worker", commands.worker, "Apply stored Stripe events, apart from serving; any number may run.")
+    add("sandbox", commands.sandbox, "Run the local Stripe alone.")
+    add("migrate", commands.migrate_database, "Bring the database's schema up to this release.")
+    schema = add("schema", commands.schema, "Print the GraphQL schema.")
+    schema.add_argument("--check", action="store_true", help="compare with schema.graphql instead")
+    token = add("token", commands.token, "Make a token for development, signed with GATEWAY_JWT_SECRET.")
+    token.add_argument("--sub", required=True, help="the customer's subject")
+    token.add_argument("--scope", action="append", default=[], help="e.g. billing:charge; may be repeated")
+    setup = add(
+        "stripe-setup", commands.stripe_setup, "Create or repair products, prices, portal and webhook at Stripe."
+    )
+    setup.add_argument("--webhook-url", help="public address of this gateway's webhook route; unset leaves it alone")
+    setup.add_argument(
+        "--portal-return-url", help="where the portal leads back to (default: the first redirect origin)"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status. What a person can mend is a sentence on standard error."""
+    options = build_parser().parse_args(arguments)
+    if options.job is commands.schema:
+        return commands.schema(options)
+    try:
+        settings = load_settings(os.environ, env_file=ENV_FILE, jwt_secret_file=DEVELOPMENT_SECRET_FILE)
+    except SettingsError as error:
+        return complain("The settings cannot be used:", *error.problems)
+    try:
+        return options.job(settings, options)
+    except PricesNotReady as error:
+        return complain("Stripe does not sell what plans.toml says:", *error.problems, "Run `gateway stripe-setup`.")
+    except _EXPECTED as error:
+        return complain(str(error))
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,244 @@
+"""The jobs behind the subcommands."""
+
+import argparse
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from gateway.app import Gateway, build_app, catalogue_of, open_gateway
+from gateway.cli import serving
+from gateway.cli.output import Refusal, complain, say
+from gateway.cli.processes import supervise
+from gateway.db import migrate, pending
+from gateway.domain.clock import SystemClock
+from gateway.domain.errors import ProviderUnavailable
+from gateway.logs import configure_logs
+from gateway.sandbox.app import build_sandbox
+from gateway.sandbox.settings import SandboxSettings
+from gateway.server.auth import make_token
+from gateway.server.graphql.routes import GRAPHQL_PATH
+from gateway.server.webhook import WEBHOOK_PATH
+from gateway.settings import Settings
+from gateway.stripe_service import open_stripe
+from gateway.stripe_service.setup import SetupReport, set_up_stripe
+from resolvers.schema import schema as graphql_schema
+
+log = structlog.stdlib.get_logger()
+
+SCHEMA_FILE = Path("schema.graphql")
+DEVELOPMENT_SUBJECT = "dev-customer"
+DEVELOPMENT_TOKEN_LIFETIME = timedelta(hours=24)
+#: Beyond what one process is given to finish, before its parent insists.
+STOP_MARGIN_SECONDS = 10
+
+
+def dev(settings: Settings, options: argparse.Namespace) -> int:
+    """Gateway and local Stripe in one process, on a migrated database."""
+    if settings.in_production:
+        raise Refusal("`gateway dev` is for development; in production run `gateway serve`.")
+    if not settings.stripe_is_local:
+        raise Refusal("`gateway dev` runs its own local Stripe; unset GATEWAY_STRIPE_API_BASE or run `gateway serve`.")
+    configure_logs(log_format=settings.log_format, level=settings.log_level)
+    return serving.run(_dev(settings))
+
+
+async def _dev(settings: Settings) -> int:
+    await migrate(settings.database_url.get_secret_value())
+    sandbox_app = await build_sandbox(_sandbox_settings(settings), clock=SystemClock())
+    async with serving.listening(
+        sandbox_app, host=settings.host, port=settings.sandbox_port, shutdown_seconds=settings.shutdown_seconds
+    ):
+        await _set_up(settings, webhook_url=None, portal_return_url=_first_origin(settings))
+        async with open_gateway(settings, clock=SystemClock()) as gateway:
+            app = build_app(gateway)
+            async with serving.listening(
+                app, host=settings.host, port=settings.port, shutdown_seconds=settings.shutdown_seconds
+            ):
+                say(*_greeting(settings))
+                await serving.until_stopped()
+    return 0
+
+
+def serve(settings: Settings, options: argparse.Namespace) -> int:
+    """The gateway; with several workers, a parent that watches them."""
+    configure_logs(log_format=settings.log_format, level=settings.log_level)
+    workers = settings.workers if options.workers is None else options.workers
+    if workers < 1:
+        raise Refusal(f"--workers is at least 1; got {workers}.")
+    if workers > 1:
+        arguments = ["serve", "--workers", "1", "--reuse-port", *(["--no-events"] if options.no_events else [])]
+        stop_seconds = settings.shutdown_seconds + STOP_MARGIN_SECONDS
+        return serving.run(supervise(arguments, count=workers, stop_seconds=stop_seconds))
+    return serving.run(_serve(settings, with_worker=not options.no_events, reuse_port=options.reuse_port))
+
+
+async def _serve(settings: Settings, *, with_worker: bool, reuse_port: bool) -> int:
+    async with open_gateway(settings, clock=SystemClock()) as gateway:
+        await _check_ready(gateway)
+        async with serving.listening(
+            build_app(gateway, with_worker=with_worker),
+            host=settings.host,
+            port=settings.port,
+            shutdown_seconds=settings.shutdown_seconds,
+            reuse_port=reuse_port,
+        ):
+            await serving.until_stopped()
+    return 0
+
+
+def worker(settings: Settings, options: argparse.Namespace) -> int:
+    """Events only."""
+    configure_logs(log_format=settings.log_format, level=settings.log_level)
+    return serving.run(_worker(settings))
+
+
+async def _worker(settings: Settings) -> int:
+    async with open_gateway(settings, clock=SystemClock()) as gateway:
+        await _check_ready(gateway)
+        events = gateway.worker()
+        working = asyncio.create_task(events.run(), name="event-worker")
+        await serving.until_stopped()
+        events.stop()
+        await working
+    return 0
+
+
+async def _check_ready(gateway: Gateway) -> None:
+    """Refuse to start on a schema or prices that are not this release's; a silent Stripe alone does not stop it."""
+    names = await pending(gateway.settings.database_url.get_secret_value())
+    if names:
+        raise Refusal(f"The database lacks {', '.join(names)}; run `gateway migrate`.")
+    try:
+        await gateway.billing.prices.book()
+    except ProviderUnavailable:
+        log.warning("prices.unchecked", reason="Stripe did not answer; they are checked before the first sale")
+
+
+def sandbox(settings: Settings, options: argparse.Namespace) -> int:
+    """The local Stripe."""
+    if settings.in_production:
+        raise Refusal("The local Stripe is for development; it keeps nobody's money.")
+    configure_logs(log_format=settings.log_format, level=settings.log_level)
+    return serving.run(_sandbox(settings))
+
+
+async def _sandbox(settings: Settings) -> int:
+    app = await build_sandbox(_sandbox_settings(settings), clock=SystemClock())
+    async with serving.listening(
+        app, host=settings.host, port=settings.sandbox_port, shutdown_seconds=settings.shutdown_seconds
+    ):
+        say(f"The local Stripe listens on http://{settings.host}:{settings.sandbox_port}.")
+        await serving.until_stopped()
+    return 0
+
+
+def migrate_database(settings: Settings, options: argparse.Namespace) -> int:
+    """Apply what is pending and say what that was."""
+    configure_logs(log_format=settings.log_format, level=settings.log_level)
+    return serving.run(_migrate(settings))
+
+
+async def _migrate(settings: Settings) -> int:
+    applied = await migrate(settings.database_url.get_secret_value())
+    say(*(f"applied {name}" for name in applied) if applied else ["Nothing to apply: the schema is up to date."])
+    return 0
+
+
+def schema(options: argparse.Namespace) -> int:
+    """The schema's text, or whether schema.graphql holds it."""
+    printed = graphql_schema.as_str() + "\n"
+    if not options.check:
+        say(printed.rstrip("\n"))
+        return 0
+    if SCHEMA_FILE.is_file() and SCHEMA_FILE.read_text() == printed:
+        return 0
+    return complain("schema.graphql is not what the code says; run `gateway schema > schema.graphql`.")
+
+
+def token(settings: Settings, options: argparse.Namespace) -> int:
+    """A token, alone on its line."""
+    say(_token(settings, options.sub, tuple(options.scope)))
+    return 0
+
+
+def _token(settings: Settings, subject: str, scopes: tuple[str, ...] = ()) -> str:
+    if settings.in_production or settings.jwt_secret is None:
+        raise Refusal("Tokens are made here in development only, with GATEWAY_JWT_SECRET.")
+    return make_token(
+        secret=settings.jwt_secret.get_secret_value(),
+        subject=subject,
+        now=SystemClock().now(),
+        lifetime=DEVELOPMENT_TOKEN_LIFETIME,
+        scopes=scopes,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+    )
+
+
+def stripe_setup(settings: Settings, options: argparse.Namespace) -> int:
+    """Create or repair what the gateway needs at Stripe, and say it line by line."""
+    configure_logs(log_format=settings.log_format, level=settings.log_level)
+    return_url = options.portal_return_url or _first_origin(settings)
+    return serving.run(_stripe_setup(settings, options.webhook_url, return_url))
+
+
+async def _stripe_setup(settings: Settings, webhook_url: str | None, return_url: str) -> int:
+    report = await _set_up(settings, webhook_url=webhook_url, portal_return_url=return_url)
+    say(*(str(line) for line in report.lines))
+    if report.webhook_secret is not None:
+        say("", "The new endpoint's signing secret, shown this once; put it first into GATEWAY_STRIPE_WEBHOOK_SECRETS:")
+        say(report.webhook_secret)
+    return 0
+
+
+async def _set_up(settings: Settings, *, webhook_url: str | None, portal_return_url: str) -> SetupReport:
+    async with open_stripe(
+        api_key=settings.stripe_api_key.get_secret_value(),
+        api_base=settings.stripe_api_base,
+        timeout_seconds=settings.stripe_timeout_seconds,
+    ) as stripe:
+        return await set_up_stripe(
+            stripe,
+            catalogue_of(settings),
+            webhook_url=webhook_url,
+            portal_return_url=portal_return_url,
+            clock=SystemClock(),
+        )
+
+
+def _sandbox_settings(settings: Settings) -> SandboxSettings:
+    return SandboxSettings(
+        public_base_url=f"http://{settings.host}:{settings.sandbox_port}",
+        webhook_url=f"http://{settings.host}:{settings.port}{WEBHOOK_PATH}",
+        webhook_secret=settings.stripe_webhook_secrets[0].get_secret_value(),
+    )
+
+
+def _first_origin(settings: Settings) -> str:
+    """The first origin without a wildcard; a portal that was not given a return address leads there."""
+    for origin in settings.redirect_origins:
+        if "*" not in origin:
+            return f"{origin}/"
+    raise Refusal("GATEWAY_REDIRECT_ORIGINS names no origin without a wildcard; give --portal-return-url.")
+
+
+def _greeting(settings: Settings) -> list[str]:
+    base = f"http://{settings.host}:{settings.port}"
+    bearer = _token(settings, DEVELOPMENT_SUBJECT)
+    query = '{"query":"{ plan { tier status } wallet { balance { amount } } }"}'
+    return [
+        "",
+        f"The gateway listens on {base}, the local Stripe on http://{settings.host}:{settings.sandbox_port}.",
+        f"GraphiQL, signed in: {base}{GRAPHQL_PATH}#token={bearer}",
+        "",
+        f"A development token for {DEVELOPMENT_SUBJECT}:",
+        f"  {bearer}",
+        "Try it:",
+        f"  curl -s {base}{GRAPHQL_PATH} -H 'Content-Type: application/json' \\",
+        f"    -H 'Authorization: Bearer {bearer}' \\",
+        f"    -d '{query}'",
+        "Pay with 4242 4242 4242 4242; Ctrl-C stops both.",
+        "",
+    ]

@@ -1,0 +1,100 @@
+"""What is counted and timed, in one list: the names that dashboards and alerts are built on."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+#: Seconds: from a cached read to a Stripe call that was tried three times.
+_LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """Every number of one gateway, in a registry of its own, so that several can live in one process.
+
+    Label values come from closed sets (a route's template, an enum, an event type that we know), never from what a
+    stranger typed: each new value is a new series that is kept for ever.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._requests = Counter(
+            "gateway_http_requests", "HTTP requests answered.", ["route", "status"], registry=registry
+        )
+        self._request_seconds = Histogram(
+            "gateway_http_request_seconds",
+            "Seconds from a request's head to its answer.",
+            ["route"],
+            buckets=_LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self._operations = Counter(
+            "gateway_graphql_operations", "GraphQL operations executed.", ["kind", "outcome"], registry=registry
+        )
+        self._events_received = Counter(
+            "gateway_stripe_events_received", "Webhook events stored or known already.", ["type"], registry=registry
+        )
+        self._events_refused = Counter(
+            "gateway_stripe_events_refused", "Webhook deliveries answered with an error.", ["code"], registry=registry
+        )
+        self._events_applied = Counter(
+            "gateway_stripe_events_applied", "Stored events whose work is done.", ["type"], registry=registry
+        )
+        self._events_dead = Counter(
+            "gateway_stripe_events_dead", "Stored events given up after too many tries.", ["type"], registry=registry
+        )
+        self._oldest_event_seconds = Gauge(
+            "gateway_stripe_events_oldest_seconds",
+            "Age of the oldest stored event that is not applied; 0 when there is none.",
+            registry=registry,
+        )
+        self._stripe_calls = Histogram(
+            "gateway_stripe_call_seconds",
+            "Seconds that a call to Stripe took, retries included.",
+            ["call", "outcome"],
+            buckets=_LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self._checkouts_settled = Counter(
+            "gateway_checkouts_settled", "Checkouts whose payment was applied.", ["mode"], registry=registry
+        )
+        self._ledger_entries = Counter(
+            "gateway_ledger_entries", "Ledger entries recorded.", ["kind"], registry=registry
+        )
+        self._database_retries = Counter(
+            "gateway_database_retries", "Transactions run again after losing a race.", ["reason"], registry=registry
+        )
+
+    def request_answered(self, *, route: str, status: int, seconds: float) -> None:
+        """One HTTP answer; `route` is the template of the route, not the path that was asked for."""
+        self._requests.labels(route, status).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def operation_executed(self, *, kind: str, outcome: str) -> None:
+        """One GraphQL operation: `query` or `mutation`; `ok`, `refused` (a member of the union) or `error`."""
+        self._operations.labels(kind, outcome).inc()
+
+    def event_received(self, *, event_type: str) -> None:
+        self._events_received.labels(event_type).inc()
+
+    def event_refused(self, *, code: str) -> None:
+        self._events_refused.labels(code).inc()
+
+    def event_applied(self, *, event_type: str) -> None:
+        self._events_applied.labels(event_type).inc()
+
+    def event_died(self, *, event_type: str) -> None:
+        self._events_dead.labels(event_type).inc()
+
+    def oldest_event_waits(self, *, seconds: float) -> None:
+        self._oldest_event_seconds.set(seconds)
+
+    def stripe_called(self, *, call: str, outcome: str, seconds: float) -> None:
+        """One call by the name of our function (`create_checkout_session`); `ok`, `rejected` or `unavailable`."""
+        self._stripe_calls.labels(call, outcome).observe(seconds)
+
+    def checkout_settled(self, *, mode: str) -> None:
+        self._checkouts_settled.labels(mode).inc()
+
+    def ledger_entry_recorded(self, *, kind: str) -> None:
+        self._ledger_entries.labels(kind).inc()
+
+    def transaction_retried(self, *, reason: str) -> None:
+        self._database_retries.labels(reason).inc()

@@ -1,0 +1,18 @@
+"""GraphQL over HTTP: a strict door of our own in front of a Strawberry schema."""
+
+from gateway.server.graphql.context import Need, NewContext, OperationContext, Plan
+from gateway.server.graphql.edge import BATCH_MAX, GraphQLEdge
+from gateway.server.graphql.limits import Limits
+from gateway.server.graphql.routes import GRAPHQL_PATH, add_graphql_routes
+
+__all__ = [
+    "BATCH_MAX",
+    "GRAPHQL_PATH",
+    "GraphQLEdge",
+    "Limits",
+    "Need",
+    "NewContext",
+    "OperationContext",
+    "Plan",
+    "add_graphql_routes",
+]
