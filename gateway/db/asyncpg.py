@@ -89,14 +89,24 @@ class AsyncpgEngine:
         """Wait until a cut-off statement is really over and undo what it was part of; else drop the connection."""
         try:
             async with asyncio.timeout(self._limits.settle_seconds_max):
-                await connection.execute(";")
+                await self._wait_for_answer(connection)
                 if connection.is_in_transaction():
                     await connection.execute("ROLLBACK")
+        except Exception:  # noqa: BLE001 - nobody waits for this; a connection in doubt is not used again
+            connection.terminate()
         except BaseException:
             connection.terminate()
             raise
         finally:
             self.pool.release(connection)
+
+    async def _wait_for_answer(self, connection: Driver) -> None:
+        """Nothing is sent before a cancelled statement has ended; what the answer says is of no account."""
+        try:
+            await connection.execute(_PING)
+        except Exception as error:
+            if not answered_by_server(error):
+                raise
 
     async def _read(self, ask: Callable[[Driver], Awaitable[T]]) -> T:
         if self._address.pgbouncer:

@@ -20,7 +20,6 @@ class PoolCounts:
     waiting: int
 
 
-
 class Pool(Generic[T]):
     """Hands out at most `size_max` things, the most recently used first.
 

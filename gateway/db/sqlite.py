@@ -139,7 +139,7 @@ class SqliteConnection(Connection):
     async def _execute_many(self, sql: str, params: Sequence[Parameters]) -> None:
         statement, order = sqlite_statement(sql)
         values = [sqlite_parameters(one, order) for one in params]
-        await self._on_writer(lambda connection: connection.executemany(statement, values).close())
+        await self._on_writer(partial(execute_each, statement=statement, values=values))
 
     async def _commit(self) -> None:
         try:
@@ -185,6 +185,12 @@ def execute_statement(connection: sqlite3.Connection, *, statement: str, values:
     if not statement.lstrip()[:4].upper().startswith("WITH"):
         return 0
     return connection.execute("SELECT changes()").fetchone()[0]
+
+
+def execute_each(connection: sqlite3.Connection, *, statement: str, values: list[tuple[SqliteValue, ...]]) -> None:
+    """`executemany`, which refuses RETURNING since Python 3.12."""
+    for one in values:
+        connection.execute(statement, one).fetchall()
 
 
 def _prepare(sql: str, params: Parameters) -> tuple[str, tuple[SqliteValue, ...]]:

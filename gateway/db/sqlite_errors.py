@@ -34,9 +34,7 @@ def translate_sqlite(error: sqlite3.Error) -> DatabaseError | None:
     """Name the refusal, or return None for an error that is a mistake in the statement."""
     if isinstance(error, ConnectionStopped):
         return DatabaseUnavailable("The database is closed.")
-    code = getattr(error, "sqlite_errorcode", None)
-    if not isinstance(code, int):
-        return None
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)  # errors of the sqlite3 module itself have none
     primary = code & _PRIMARY_CODE_MASK
     if primary in _BUSY_CODES:
         return Contention(f"SQLite: {error}.")

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -22,6 +22,7 @@ from gateway.sandbox.pages import add_page_routes
 from gateway.sandbox.refusals import Json
 from gateway.sandbox.resources.every import ALL_OPERATIONS
 from gateway.sandbox.settings import SandboxSettings
+from gateway.sandbox.webhooks.listeners import Listeners
 from gateway.sandbox.webhooks.sender import Sender
 from gateway.sandbox.wire.door import BODY_BYTES_MAX, Door
 from gateway.sandbox.wire.faults import Faults
@@ -44,17 +45,19 @@ async def build_sandbox(
     """
     world = World(_surroundings(settings, clock, randomness or random.SystemRandom()))
     sender = Sender(world)
-    world.around.publish = sender.publish
+    listeners = Listeners(world)
+    world.around.publish = _to_each(sender.publish, listeners.publish)
     seed(world)
     faults, keys = Faults(), IdempotencyKeys()
     requests = RequestLog(kept_max=settings.request_log_max)
-    door = Door(world, Routes(ALL_OPERATIONS), faults=faults, keys=keys, log=requests)
+    door = Door(world, Routes((*ALL_OPERATIONS, listeners.operation())), faults=faults, keys=keys, log=requests)
     control = ControlDoor(world, sender=sender, faults=faults, keys=keys, log=requests, seed=seed)
     app = web.Application(client_max_size=BODY_BYTES_MAX + 1)
     app[WORLD] = world
     app[SENDER] = sender
     app.router.add_route("*", "/v1/{rest:.*}", door.handle)
     control.add_routes(app)
+    listeners.add_routes(app)
     add_page_routes(app, HostedPages(world))
     app.cleanup_ctx.append(_background)
     return app
@@ -70,6 +73,14 @@ def _surroundings(settings: SandboxSettings, clock: Clock, randomness: random.Ra
         in_other_mode=_nowhere,
         base_url=settings.public_base_url or "http://127.0.0.1:12111",
     )
+
+
+def _to_each(*hearers: Callable[[Book, Json], None]) -> Callable[[Book, Json], None]:
+    def publish(book: Book, event: Json) -> None:
+        for hear in hearers:
+            hear(book, event)
+
+    return publish
 
 
 def _publish_nowhere(book: Book, event: Json) -> None:

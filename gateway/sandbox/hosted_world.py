@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from gateway.sandbox.engine import checkout, customers, payments, portal_moves
 from gateway.sandbox.engine.book import Book
-from gateway.sandbox.engine.cards import CardRefused, Conduct, read_card
+from gateway.sandbox.engine.cards import CardRefused, read_card
 from gateway.sandbox.engine.portal_moves import OpenPortal
 from gateway.sandbox.engine.subscriptions import ENDED
 from gateway.sandbox.engine.world import World
@@ -83,7 +83,7 @@ class HostedPages:
             business_name=book.settings.business_name,
             customer_label=customer["email"] or customer["name"] or customer["id"],
             return_url=opened.session["return_url"],
-            card_last4=method["card"]["last4"] if method else None,
+            card_last4=book.behind.cards[method["id"]].last4 if method else None,
             subscriptions=tuple(_portal_subscription(opened, one) for one in _living(book, customer)),
             invoices=tuple(
                 PortalInvoice(
@@ -128,7 +128,7 @@ class HostedPages:
         decline = payments.decline_of(card, owner_present=True)
         if decline is not None:
             return PayOutcome(None, decline.decline_code or decline.code, decline.message)
-        if card.conduct is Conduct.PAYS_LATER:
+        if card.conduct in payments.DELAYED:
             return PayOutcome(None, "card_not_supported", "This card cannot be saved for later payments.")
         portal_moves.replace_card(opened, card)
         return PayOutcome(redirect_url=None)

@@ -4,7 +4,7 @@ from typing import Final
 
 from gateway.sandbox.control.body import Body, ControlRefused
 from gateway.sandbox.control.money import find
-from gateway.sandbox.engine import customers, renewals, subscriptions
+from gateway.sandbox.engine import customers, pauses, renewals, subscriptions
 from gateway.sandbox.engine.book import Book
 from gateway.sandbox.engine.cards import CardRefused, read_card
 from gateway.sandbox.engine.subscriptions import ItemOrder, SubscriptionOrder
@@ -74,22 +74,14 @@ def cancel(world: World, body: Body) -> Json:
 def pause(world: World, body: Body) -> Json:
     book, subscription = _living(world, body)
     body.done()
-    if subscription["status"] == "paused":
-        raise ControlRefused("The subscription is paused already.", status=409)
-    subscription["status"] = "paused"
-    book.emit("customer.subscription.paused", subscription)
+    pauses.pause(book, subscription)
     return subscription
 
 
 def resume(world: World, body: Body) -> Json:
-    """A paused subscription goes on; its rhythm begins anew if its period has ended meanwhile."""
     book, subscription = _living(world, body)
     body.done()
-    if subscription["status"] != "paused":
-        raise ControlRefused(f"The subscription is {subscription['status']}, not paused.", status=409)
-    subscription["status"] = "active"
-    book.emit("customer.subscription.resumed", subscription)
-    renewals.catch_up(book, subscription)
+    pauses.resume(book, subscription)
     return subscription
 
 

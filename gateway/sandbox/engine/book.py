@@ -132,9 +132,7 @@ class Book:
         if not self.around.in_other_mode(self, kind, id):
             return ""
         other = "test" if self.livemode else "live"
-        return (
-            f"; a similar object exists in {other} mode, but a {self.mode} mode key was used to make this request."
-        )
+        return f"; a similar object exists in {other} mode, but a {self.mode} mode key was used to make this request."
 
     def emit(self, type: str, thing: Json, previous: Json | None = None) -> Json:
         """Record an event with the object as it is now, and hand it to its endpoints."""

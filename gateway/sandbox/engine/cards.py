@@ -15,6 +15,8 @@ class Conduct(Enum):
     PAYS_LATER = "pays_later"
     DISPUTES = "disputes"
     INQUIRES = "inquires"
+    NEVER_ARRIVES = "never_arrives"
+    """Is under way like one that pays later, but the money does not come."""
     SKIPS_PENDING = "skips_pending"
     """The money is available at once."""
 
@@ -36,6 +38,8 @@ class Card:
     decline: Decline | None = None
     exp_month: int = 12
     exp_year: int = 2034
+    kind: str = "card"
+    """The type of payment method: card, or sepa_debit for a bank account."""
 
 
 class CardRefused(Exception):
@@ -94,6 +98,14 @@ _TOKENS: Final = {
     "chargeDeclined": "4000000000000002",
     "visa_chargeDeclinedInsufficientFunds": "4000000000009995",
 }
+_ACCOUNTS: Final = {
+    "AT611904300234573201": Conduct.PAYS_LATER,
+    "DE89370400440532013000": Conduct.PAYS_LATER,
+    "AT861904300235473202": Conduct.NEVER_ARRIVES,
+    "DE62370400440532013001": Conduct.NEVER_ARRIVES,
+    "IT60X0542811101000000123456": Conduct.NEVER_ARRIVES,
+}
+_INVALID_IBAN: Final = Decline("invalid_bank_account_iban", None, "The IBAN you provided is not a test account.")
 _DIGITS_MIN: Final = 13
 _DIGITS_MAX: Final = 19
 
@@ -123,6 +135,18 @@ def card_of_token(token: str) -> Card | None:
         if token.startswith(prefix) and token.removeprefix(prefix) in _TOKENS:
             return read_card(_TOKENS[token.removeprefix(prefix)])
     return None
+
+
+def read_iban(iban: str) -> Card:
+    """The bank account behind a test IBAN, whose payments take days; one of them never pays.
+
+    Raises:
+        CardRefused: it is not one of the test accounts.
+    """
+    conduct = _ACCOUNTS.get(iban.replace(" ", "").upper())
+    if conduct is None:
+        raise CardRefused(_INVALID_IBAN)
+    return Card(brand="sepa_debit", last4=iban[-4:], conduct=conduct, kind="sepa_debit")
 
 
 def _luhn_holds(digits: str) -> bool:

@@ -7,7 +7,7 @@ from gateway.sandbox.engine import customers, invoices, payments, renewals, subs
 from gateway.sandbox.engine.agenda import Turn
 from gateway.sandbox.engine.blanks import nulls
 from gateway.sandbox.engine.book import Book
-from gateway.sandbox.engine.cards import Card, Decline
+from gateway.sandbox.engine.cards import Card, Conduct, Decline
 from gateway.sandbox.engine.subscriptions import ItemOrder, SubscriptionOrder
 from gateway.sandbox.refusals import Json, state_conflict
 
@@ -138,6 +138,7 @@ def _subscribe(book: Book, session: Json, method: Json, customer: Json | None) -
         method=method["id"],
         trial_end=trial_end(book, plan),
         billing_mode=plan.get("billing_mode", {}).get("type", "flexible"),
+        without_card=subscriptions.without_card(plan),
     )
     subscription = subscriptions.new_subscription(book, order, status="active")
     invoice = subscriptions.first_invoice(book, subscription, extra=[_once_line(book, line) for line in once])
@@ -219,7 +220,11 @@ def _complete(book: Book, session: Json, customer: Json | None, email: str | Non
 
 
 def _settle_when_due(book: Book, intent: Json) -> None:
-    if intent["status"] == "processing":
+    if intent["status"] != "processing":
+        return
+    if book.behind.cards[intent["payment_method"]].conduct is Conduct.NEVER_ARRIVES:
+        fail_delayed(book, intent)
+    else:
         settle_delayed(book, intent)
 
 

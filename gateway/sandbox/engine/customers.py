@@ -98,17 +98,23 @@ def new_payment_method(book: Book, card: Card, *, billing: Json | None = None) -
         **book.stamp("pm", "payment_method"),
         "allow_redisplay": "unspecified",
         "billing_details": {**nulls("address email name phone tax_id"), **(billing or {})},
-        "card": card_face(card),
+        **face(card),
         "customer": None,
         "metadata": {},
-        "type": "card",
     }
     book.behind.cards[method["id"]] = card
     return book.add(method)
 
 
-def card_face(card: Card) -> Json:
-    """What a card shows of itself."""
+def face(card: Card) -> Json:
+    """What a payment method shows of itself, under the name of its type."""
+    if card.kind == "sepa_debit":
+        account = nulls("bank_code branch_code country fingerprint mandate") | {"last4": card.last4}
+        return {"sepa_debit": account, "type": "sepa_debit"}
+    return {"card": _card_face(card), "type": "card"}
+
+
+def _card_face(card: Card) -> Json:
     return {
         "brand": card.brand,
         "country": "US",

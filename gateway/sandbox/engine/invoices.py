@@ -153,20 +153,10 @@ def line(
     subscription: str | None,
 ) -> Json:
     return {
-        "id": book.new_id("il"),
-        "object": "line_item",
-        "amount": amount,
-        "currency": price["currency"],
+        **bare_line(book, amount=amount, currency=price["currency"]),
         "description": description,
-        "discount_amounts": [],
-        "discountable": True,
-        "discounts": [],
-        "invoice": None,
-        "livemode": book.livemode,
-        "metadata": {},
         "parent": parent,
         "period": {"end": period[1], "start": period[0]},
-        "pretax_credit_amounts": [],
         "pricing": {
             "price_details": {"price": price["id"], "product": price["product"]},
             "type": "price_details",
@@ -175,6 +165,27 @@ def line(
         "quantity": quantity,
         "quantity_decimal": str(quantity),
         "subscription": subscription,
+    }
+
+
+def bare_line(book: Book, *, amount: int, currency: str) -> Json:
+    """A line without a price: an amount only."""
+    return {
+        "id": book.new_id("il"),
+        "object": "line_item",
+        "amount": amount,
+        "currency": currency,
+        "discount_amounts": [],
+        "discountable": True,
+        "discounts": [],
+        "invoice": None,
+        "livemode": book.livemode,
+        "metadata": {},
+        "pretax_credit_amounts": [],
+        "pricing": None,
+        "quantity": 1,
+        "quantity_decimal": "1",
+        "subscription": None,
         "subtotal": amount,
         "taxes": [],
     }

@@ -104,7 +104,7 @@ def _blank_session(book: Book, params: Json) -> Json:
         if mode == "subscription"
         else None,
         "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
-        "payment_method_types": ["card"],
+        "payment_method_types": params.get("payment_method_types") or ["card"],
         "phone_number_collection": {"enabled": params.get("phone_number_collection", {}).get("enabled", False)},
         "shipping_options": [],
         "success_url": params["success_url"],

@@ -9,7 +9,7 @@ from gateway.sandbox.engine.balance import fee_cents, move_balance
 from gateway.sandbox.engine.blanks import nulls, or_none
 from gateway.sandbox.engine.book import Book
 from gateway.sandbox.engine.cards import GENERIC_DECLINE, Card, Conduct, Decline
-from gateway.sandbox.engine.customers import card_face
+from gateway.sandbox.engine.customers import face
 from gateway.sandbox.refusals import Json, Refusal
 
 
@@ -70,6 +70,7 @@ def new_intent(book: Book, *, amount: int, currency: str, customer: str | None, 
     return intent
 
 
+DELAYED: Final = frozenset({Conduct.PAYS_LATER, Conduct.NEVER_ARRIVES})
 _INTENT_TEXTS: Final = (
     "description",
     "receipt_email",
@@ -89,7 +90,7 @@ def attempt(book: Book, intent: Json, method: Json, *, owner_present: bool) -> A
     if decline is not None:
         _mark_failed(book, intent, charge, decline)
         return Attempt("declined", charge, decline)
-    if card.conduct is Conduct.PAYS_LATER:
+    if card.conduct in DELAYED:
         charge["status"] = "pending"
         intent["status"] = "processing"
         book.emit("charge.pending", charge)
@@ -137,7 +138,7 @@ def _new_charge(book: Book, intent: Json, method: Json, card: Card) -> Json:
         "paid": False,
         "payment_intent": intent["id"],
         "payment_method": method["id"],
-        "payment_method_details": {"card": card_face(card), "type": "card"},
+        "payment_method_details": face(card),
         "receipt_email": intent["receipt_email"],
         "refunded": False,
         "shipping": intent["shipping"],

@@ -32,6 +32,8 @@ def _renew(book: Book, subscription: Json, due: int) -> None:
     former = subscriptions.current_period(subscription)
     if former[1] != due or subscription["status"] not in _RENEWING:
         return
+    if subscription["status"] == "trialing" and _ends_with_its_trial(book, subscription):
+        return
     recurring: Json = subscription["items"]["data"][0]["price"]["recurring"]
     period = period_at(
         subscription["billing_cycle_anchor"],
@@ -48,6 +50,35 @@ def _renew(book: Book, subscription: Json, due: int) -> None:
         subscription["latest_invoice"] = invoice["id"]
     watch(book, subscription)
     _plan_collection(book, subscription, invoice)
+
+
+def _ends_with_its_trial(book: Book, subscription: Json) -> bool:
+    """A trial that ends without a card pauses or cancels the subscription where it was made so."""
+    customer = book.get("customer", subscription["customer"])
+    wanted: str = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
+    has_card = saved_method(book, customer, preferred=subscription["default_payment_method"]) is not None
+    if has_card or wanted == "create_invoice":
+        return False
+    if wanted == "pause":
+        mark_paused(book, subscription, reason="trial_end_without_payment_method")
+    else:
+        subscriptions.cancel(book, subscription, reason="payment_failed")
+    return True
+
+
+def mark_paused(book: Book, subscription: Json, *, reason: str) -> None:
+    paused = {"subscription": {"type": reason}, "transitioned_at": book.now, "type": "subscription"}
+    with book.changing(subscription, "customer.subscription.updated"):
+        subscription |= {"status": "paused", "status_details": {"paused": paused}}
+    book.emit("customer.subscription.paused", subscription)
+
+
+def end_trial(book: Book, subscription: Json) -> None:
+    """End a trial now: the first period that is paid for begins."""
+    subscription |= {"trial_end": book.now, "billing_cycle_anchor": book.now}
+    for item in subscription["items"]["data"]:
+        item["current_period_end"] = book.now
+    _renew(book, subscription, book.now)
 
 
 def _cycle_invoice(book: Book, subscription: Json, *, former: tuple[int, int], period: tuple[int, int]) -> Json:

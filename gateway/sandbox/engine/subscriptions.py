@@ -44,6 +44,13 @@ class SubscriptionOrder:
     method: str | None = None
     trial_end: int | None = None
     billing_mode: str = "flexible"
+    without_card: str = "create_invoice"
+    """What becomes of a trial that ends without a card: create_invoice, pause or cancel."""
+
+
+def without_card(params: Json) -> str:
+    behavior: Json = params.get("trial_settings", {}).get("end_behavior", {})
+    return behavior.get("missing_payment_method", "create_invoice")
 
 
 def new_subscription(book: Book, order: SubscriptionOrder, *, status: str) -> Json:
@@ -85,7 +92,9 @@ def new_subscription(book: Book, order: SubscriptionOrder, *, status: str) -> Js
         },
         "start_date": start,
         "status": "trialing" if order.trial_end else status,
-        "trial_settings": {"end_behavior": {"billing_cycle_anchor": None, "missing_payment_method": "create_invoice"}},
+        "trial_settings": {
+            "end_behavior": {"billing_cycle_anchor": None, "missing_payment_method": order.without_card}
+        },
     }
     if order.trial_end:
         subscription |= {"trial_start": start, "trial_end": order.trial_end}

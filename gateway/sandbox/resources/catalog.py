@@ -8,6 +8,11 @@ from gateway.sandbox.refusals import Json, parameter_invalid
 from gateway.sandbox.wire.operation import Call, Operation, listing, matches, operation
 
 LOOKUP_KEYS_MAX: Final = 10
+_DEFAULT_PRICE: Final = (
+    "{currency!:s currency_options^:* custom_unit_amount^:* metadata:map "
+    "recurring:{interval!:(day month week year) interval_count:i} tax_behavior:(exclusive inclusive unspecified) "
+    "unit_amount:i unit_amount_decimal:s}"
+)
 _PRICE_MORE: Final = (
     "active:b billing_scheme:(per_unit) currency_options^:* custom_unit_amount^:* lookup_key:s metadata:map "
     "nickname:s recurring:{interval!:(day month week year) interval_count:i meter^:s trial_period_days^:i "
@@ -71,7 +76,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "POST",
         "/v1/products",
         "product",
-        f"name!:s id:s type:(good service) default_price_data:{{currency!:s {_PRICE_MORE}}} {_PRODUCT}",
+        f"name!:s id:s type:(good service) default_price_data:{_DEFAULT_PRICE} {_PRODUCT}",
         _create_product,
     ),
     operation("GET", "/v1/products/{id}", "product", "", lambda call: call.book.at_path("product", call.id)),

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from gateway.sandbox.engine import customers, invoices, subscriptions
+from gateway.sandbox.engine.blanks import or_none
 from gateway.sandbox.engine.book import Book
-from gateway.sandbox.engine.cards import CardRefused, card_of_token, read_card
+from gateway.sandbox.engine.cards import Card, CardRefused, card_of_token, read_card, read_iban
 from gateway.sandbox.engine.payments import card_error
-from gateway.sandbox.refusals import Json, missing_in_params, parameter_missing
+from gateway.sandbox.refusals import Json, missing_in_params, missing_in_path, parameter_missing
 from gateway.sandbox.wire.operation import Call, Operation, listing, matches, operation
 
 _FIELDS: Final = (
@@ -38,7 +39,7 @@ def _retrieve(call: Call) -> Json:
 def _update(call: Call) -> Json:
     customer = call.book.at_path("customer", call.id)
     if call.id in call.book.behind.deleted:
-        raise missing_in_params("customer", call.id, param="id")
+        raise missing_in_path("customer", call.id)
     return customers.change_customer(call.book, customer, call.params)
 
 
@@ -47,7 +48,7 @@ def _delete(call: Call) -> Json:
     book = call.book
     customer = book.at_path("customer", call.id)
     if call.id in book.behind.deleted:
-        raise missing_in_params("customer", call.id, param="id")
+        raise missing_in_path("customer", call.id)
     for subscription in book.newest_first("subscription"):
         if subscription["customer"] == call.id and subscription["status"] not in subscriptions.ENDED:
             subscriptions.cancel(book, subscription, reason="cancellation_requested")
@@ -80,19 +81,34 @@ def use_method(book: Book, id: str, *, param: str) -> Json:
 
 
 def _create_method(call: Call) -> Json:
-    face: Json | None = call.params.get("card")
-    if face is None:
-        raise parameter_missing("card")
-    if "token" in face:
-        card = card_of_token(face["token"])
-        if card is None:
-            raise missing_in_params("token", face["token"], param="card[token]")
-    else:
-        try:
-            card = read_card(face.get("number", ""))
-        except CardRefused as refused:
-            raise card_error(refused.decline, param="number") from refused
-    return customers.new_payment_method(call.book, card, billing=call.params.get("billing_details"))
+    billing = {
+        name: customers.address(value) if name == "address" else or_none(value)
+        for name, value in call.params.get("billing_details", {}).items()
+    }
+    return customers.new_payment_method(call.book, _card(call.params), billing=billing)
+
+
+def _card(params: Json) -> Card:
+    """The card or bank account that the parameters describe.
+
+    Raises:
+        Refusal: 402 for a number that is none, 400 for a token that is not known.
+    """
+    kind: str = params["type"]
+    described: Json | None = params.get(kind)
+    if described is None:
+        raise parameter_missing(kind)
+    try:
+        if kind == "sepa_debit":
+            return read_iban(described["iban"])
+        if "token" not in described:
+            return read_card(described.get("number", ""))
+    except CardRefused as refused:
+        raise card_error(refused.decline, param=kind) from refused
+    card = card_of_token(described["token"])
+    if card is None:
+        raise missing_in_params("token", described["token"], param="card[token]")
+    return card
 
 
 def _attach(call: Call) -> Json:
@@ -125,7 +141,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "POST",
         "/v1/payment_methods",
         "payment_method",
-        "type!:(card) card:{number:s exp_month:i exp_year:i cvc:s token:s} "
+        "type!:(card sepa_debit) card:{number:s exp_month:i exp_year:i cvc:s token:s} sepa_debit:{iban!:s} "
         "billing_details:{address:address|'' email:s|'' name:s|'' phone:s|'' tax_id:s} metadata:map "
         "allow_redisplay:(always limited unspecified)",
         _create_method,
@@ -138,5 +154,5 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         lambda call: call.book.at_path("payment_method", call.id),
     ),
     operation("POST", "/v1/payment_methods/{id}/attach", "payment_method", "customer!:s", _attach),
-    listing("/v1/payment_methods", "payment_method", "customer:s type:(card)", _methods),
+    listing("/v1/payment_methods", "payment_method", "customer:s type:(card sepa_debit)", _methods),
 )

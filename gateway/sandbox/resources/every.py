@@ -2,7 +2,17 @@
 
 from typing import Final
 
-from gateway.sandbox.resources import catalog, checkout, customers, events, invoices, payments, portal, subscriptions
+from gateway.sandbox.resources import (
+    catalog,
+    checkout,
+    customers,
+    events,
+    intents,
+    invoices,
+    payments,
+    portal,
+    subscriptions,
+)
 from gateway.sandbox.wire.operation import Operation
 
 ALL_OPERATIONS: Final[tuple[Operation, ...]] = (
@@ -11,6 +21,7 @@ ALL_OPERATIONS: Final[tuple[Operation, ...]] = (
     *checkout.OPERATIONS,
     *subscriptions.OPERATIONS,
     *invoices.OPERATIONS,
+    *intents.OPERATIONS,
     *payments.OPERATIONS,
     *portal.OPERATIONS,
     *events.OPERATIONS,

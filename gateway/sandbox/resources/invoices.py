@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from gateway.sandbox.engine import invoices, renewals, subscriptions
-from gateway.sandbox.engine.customers import saved_method
+from gateway.sandbox.engine import invoices, renewals, standalone, subscriptions
 from gateway.sandbox.engine.payments import require_chargeable
 from gateway.sandbox.refusals import Json, state_conflict
 from gateway.sandbox.resources.customers import use_method
@@ -42,11 +41,10 @@ def _pay(call: Call) -> Json:
 
 def _charge(call: Call, invoice: Json, subscription: Json | None) -> None:
     book = call.book
-    customer = book.get("customer", invoice["customer"])
     named: str | None = call.params.get("payment_method")
     preferred: str | None = subscription["default_payment_method"] if subscription else None
     method = use_method(book, named, param="payment_method") if named else None
-    method = method or saved_method(book, customer, preferred=preferred)
+    method = method or standalone.method_for(book, invoice, preferred=preferred)
     if method is None and invoice["amount_due"] > 0:
         require_chargeable(book, None)
     attempt = invoices.pay(book, invoice, method)
@@ -63,7 +61,48 @@ def _payments(call: Call) -> Iterable[Json]:
             yield row
 
 
+def _create_item(call: Call) -> Json:
+    standalone.check_item(call.params)
+    return standalone.new_invoice_item(call.book, call.params)
+
+
+def _create(call: Call) -> Json:
+    method: str | None = call.params.get("default_payment_method")
+    if method:
+        call.params["default_payment_method"] = use_method(call.book, method, param="default_payment_method")["id"]
+    return standalone.new_invoice(call.book, call.params)
+
+
+def _finalize(call: Call) -> Json:
+    invoice = call.book.at_path("invoice", call.id)
+    standalone.finalize_invoice(call.book, invoice)
+    return invoice
+
+
+def _void(call: Call) -> Json:
+    invoice = call.book.at_path("invoice", call.id)
+    standalone.void_invoice(call.book, invoice)
+    return invoice
+
+
 OPERATIONS: Final[tuple[Operation, ...]] = (
+    operation(
+        "POST",
+        "/v1/invoiceitems",
+        "invoiceitem",
+        "customer!:s amount:i currency:s description:s invoice:s metadata:map|''",
+        _create_item,
+    ),
+    operation(
+        "POST",
+        "/v1/invoices",
+        "invoice",
+        "customer!:s auto_advance:b collection_method:(charge_automatically) currency:s default_payment_method:s "
+        "description:s metadata:map|'' pending_invoice_items_behavior:(exclude include)",
+        _create,
+    ),
+    operation("POST", "/v1/invoices/{id}/finalize", "invoice", "auto_advance:b", _finalize),
+    operation("POST", "/v1/invoices/{id}/void", "invoice", "", _void),
     operation("GET", "/v1/invoices/{id}", "invoice", "", lambda call: call.book.at_path("invoice", call.id)),
     operation(
         "POST",

@@ -52,9 +52,9 @@ def _transactions(call: Call) -> Iterable[Json]:
             yield balance.as_of_now(call.book, entry)
 
 
-def _rows(kind: str, names: str) -> Operation:
+def _rows(kind: str, names: str, *, more: str = "") -> Operation:
     """The list of a kind, filtered by those of its own fields that are named; `created` is always one."""
-    notation = " ".join(f"{name}:s" for name in names.split())
+    notation = " ".join([*(f"{name}:s" for name in names.split()), more])
 
     def select(call: Call) -> Iterable[Json]:
         return (row for row in call.book.newest_first(kind) if matches(row, call.params, f"created {names}"))
@@ -72,7 +72,7 @@ def _one(kind: str) -> Operation:
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
     _one("payment_intent"),
-    _rows("payment_intent", "customer"),
+    _rows("payment_intent", "customer", more="customer_account^:s"),
     _one("charge"),
     _rows("charge", "customer payment_intent transfer_group"),
     _one("refund"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-from gateway.sandbox.engine import renewals, subscriptions, switches
+from gateway.sandbox.engine import pauses, renewals, subscriptions, switches
 from gateway.sandbox.engine.blanks import merged_metadata, or_none
 from gateway.sandbox.engine.book import Book
 from gateway.sandbox.engine.subscriptions import ItemOrder, SubscriptionOrder
@@ -33,7 +33,7 @@ _MORE: Final = (
     "payment_settings:* pending_invoice_item_interval^:* "
     "proration_behavior:(always_invoice create_prorations none) transfer_data^:* trial_end:(now)|i trial_from_plan^:b "
     "trial_settings:{end_behavior!:{billing_cycle_anchor^:(now unchanged) "
-    "missing_payment_method!:(cancel create_invoice pause)}}"
+    "missing_payment_method:(cancel create_invoice pause)}}"
 )
 _REASONS: Final = (
     "customer_service low_quality missing_features other switched_service too_complex too_expensive unused"
@@ -72,6 +72,7 @@ def _create(call: Call) -> Json:
         method=method,
         trial_end=_trial_end(book, params),
         billing_mode=params.get("billing_mode", {}).get("type", "flexible"),
+        without_card=subscriptions.without_card(params),
     )
     strict = params.get("payment_behavior") == "error_if_incomplete"
     subscription = subscriptions.begin(book, order, error_if_incomplete=strict)
@@ -120,7 +121,7 @@ def _update(call: Call) -> Json:
     _check_behavior(params)
     if params.get("billing_cycle_anchor", {}).get("type") == "now":
         raise not_played("billing_cycle_anchor[type]")
-    if "trial_end" in params:
+    if params.get("trial_end", "now") != "now":
         raise not_played("trial_end")
     method: str | None = params.get("default_payment_method")
     if method:
@@ -133,6 +134,8 @@ def _update(call: Call) -> Json:
         switches.apply_switch(book, subscription, switch, error_if_incomplete=strict)
     _set_fields(book, subscription, params)
     _plan_end(book, subscription, params)
+    if "trial_end" in params and subscription["status"] == "trialing":
+        renewals.end_trial(book, subscription)
     return subscription
 
 
@@ -209,6 +212,18 @@ def _cancel(call: Call) -> Json:
     return subscription
 
 
+def _pause(call: Call) -> Json:
+    subscription = _alive(call)
+    pauses.pause(call.book, subscription)
+    return subscription
+
+
+def _resume(call: Call) -> Json:
+    subscription = _alive(call)
+    pauses.resume(call.book, subscription)
+    return subscription
+
+
 def _subscriptions(call: Call) -> Iterable[Json]:
     wanted: str | None = call.params.get("status")
     for subscription in call.book.newest_first("subscription"):
@@ -250,6 +265,21 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     ),
     operation("POST", "/v1/subscriptions/{id}", "subscription", _UPDATE, _update),
     operation("DELETE", "/v1/subscriptions/{id}", "subscription", f"invoice_now:b prorate:b {_CANCELLATION}", _cancel),
+    operation(
+        "POST",
+        "/v1/subscriptions/{id}/pause",
+        "subscription",
+        "bill_for^:* invoicing_behavior^:s type:(subscription)",
+        _pause,
+    ),
+    operation(
+        "POST",
+        "/v1/subscriptions/{id}/resume",
+        "subscription",
+        "billing_cycle_anchor:{type!:(unchanged)} payment_behavior:(resume_on_payment_attempt "
+        "resume_on_payment_success) proration_behavior:(none) proration_date^:i",
+        _resume,
+    ),
     listing(
         "/v1/subscriptions",
         "subscription",

@@ -151,7 +151,7 @@ class Door:
             call = Call(world=self.world, book=book, params=params, path_ids=ids, version=version)
             result = expansion.render(book, operation.run(call))
             expansion.expand(book, result, paths)
-            return Answer(200, orjson.dumps(result, default=str)), True
+            return Answer(200, orjson.dumps(result, default=str, option=orjson.OPT_INDENT_2)), True
         except Refusal as refusal:
             return _refused(refusal), refusal.kept
         finally:
@@ -232,4 +232,4 @@ def _headers(row: LoggedRequest) -> dict[str, str]:
 
 
 def _refused(refusal: Refusal) -> Answer:
-    return Answer(refusal.status, orjson.dumps(refusal.body(), default=str))
+    return Answer(refusal.status, orjson.dumps(refusal.body(), default=str, option=orjson.OPT_INDENT_2))

@@ -15,6 +15,7 @@ from gateway.server.graphql.negotiation import GRAPHQL_RESPONSE, JSON
 log = structlog.stdlib.get_logger(__name__)
 
 RETRY_AFTER_SECONDS = 1
+MESSAGE_CHARACTERS_MAX = 300
 
 
 class Code(StrEnum):
@@ -120,7 +121,10 @@ def error_entry(message: str, *, code: Code, **extensions: object) -> dict[str, 
 
 def request_error(error: GraphQLError) -> dict[str, object]:
     """The entry for an error found before execution: always the client's to mend, so its text is kept."""
-    entry: dict[str, object] = {"message": error.message}
+    message = error.message
+    if len(message) > MESSAGE_CHARACTERS_MAX:  # it quotes what was sent, which may be the whole of a large request
+        message = message[:MESSAGE_CHARACTERS_MAX] + "…"
+    entry: dict[str, object] = {"message": message}
     if error.locations:
         entry["locations"] = [{"line": place.line, "column": place.column} for place in error.locations]
     entry["extensions"] = {"code": Code.BAD_REQUEST, **(error.extensions or {})}

@@ -46,6 +46,8 @@ class Limits:
     directives: int = 20
     directives_per_node: int = 4
     fields: int = 300
+    #: Fields written again in the selection set they already stand in; merging them takes a comparison of every pair.
+    repeats: int = 10
     definitions: int = 20
     root_fields: int = 20
     mutation_fields: int = 1
@@ -91,6 +93,7 @@ class Size:
     aliases: int = 0
     directives: int = 0
     fields: int = 0
+    repeats: int = 0
     cost: int = 0
     #: The part of the cost inside a list whose length a field further up decides.
     listed_cost: int = 0
@@ -102,6 +105,7 @@ class Size:
         self.aliases += other.aliases
         self.directives += other.directives
         self.fields += other.fields
+        self.repeats += other.repeats
         self.cost += other.cost
         self.listed_cost += other.listed_cost
         self.top += other.top
@@ -146,17 +150,34 @@ class Measure:
                 size.add(self._fragment(name, nesting=0))
         return size
 
-    def _selections(self, selection_set: SelectionSetNode | None, *, nesting: int) -> Size:
+    def _selections(
+        self,
+        selection_set: SelectionSetNode | None,
+        *,
+        nesting: int,
+        scope: str = "",
+        names: set[tuple[str, str]] | None = None,
+    ) -> Size:
+        """The size of one selection set. Inline fragments pass on `names`: what they hold is merged into it.
+
+        `scope` is the type condition they stand under; the same name under two members of a union is no repetition.
+        """
         if nesting > NESTING_MAX:
             raise TooComplex(f"Selections are nested at most {NESTING_MAX} times, fragments included.")
         size = Size()
+        names = set() if names is None else names
         for selection in selection_set.selections if selection_set else ():
             self.visited += 1
             size.directives += self._directives(selection.directives)
             if isinstance(selection, FieldNode):
+                name = (scope, (selection.alias or selection.name).value)
+                size.repeats += name in names
+                names.add(name)
                 size.add(self._field(selection, nesting=nesting))
             elif isinstance(selection, InlineFragmentNode):
-                size.add(self._selections(selection.selection_set, nesting=nesting + 1))
+                condition = selection.type_condition.name.value if selection.type_condition else scope
+                below, inside = selection.selection_set, nesting + 1
+                size.add(self._selections(below, nesting=inside, scope=condition, names=names))
             elif isinstance(selection, FragmentSpreadNode):
                 size.add(self._fragment(selection.name.value, nesting=nesting))
         return size
@@ -171,6 +192,7 @@ class Measure:
             aliases=below.aliases + (node.alias is not None),
             directives=below.directives,
             fields=below.fields + 1,
+            repeats=below.repeats,
             cost=cost,
             listed_cost=listed_cost,
             top=0 if name == "__typename" else 1,
@@ -252,6 +274,7 @@ def check_document(measure: Measure) -> Sequence[Size]:
         ("aliases", total.aliases, limits.aliases),
         ("directives", total.directives, limits.directives),
         ("fields", total.fields, limits.fields),
+        ("repeated fields", total.repeats, limits.repeats),
     ):
         if found > most:
             raise TooComplex(f"A document has at most {most} {name}; got {min(found, _SHOWN_MAX)}.")

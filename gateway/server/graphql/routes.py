@@ -16,7 +16,7 @@ _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_CONTENT_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+_CONTENT_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".json": "application/json"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -41,7 +41,7 @@ def add_graphql_routes(app: web.Application, edge: GraphQLEdge, *, graphiql: boo
 
     app.router.add_route(hdrs.METH_ANY, GRAPHQL_PATH, dispatch)
     if graphiql:
-        for name in ("page.css", "page.js", "docs.js"):
+        for name in ("page.css", "page.js", "docs.js", "examples.json"):
             app.router.add_get(f"{GRAPHQL_PATH}/{name}", _file_handler(name))
     app.on_shutdown.append(edge.drain)
 

@@ -17,7 +17,7 @@ _CACHED_BALANCE: Final = "SELECT balance_micros FROM ledger_account WHERE id = $
 _DERIVED_BALANCE: Final = "SELECT coalesce(sum(amount_micros), 0) AS balance_micros FROM posting WHERE account_id = $1"
 
 #: Walks the index (account_id, seq) backwards: no sort, and no page is shifted by what is recorded meanwhile.
-_PAGE: Final = """
+PAGE_STATEMENT: Final = """
     SELECT p.seq, p.amount_micros, p.balance_after_micros, e.id AS entry_id, e.kind, e.ref, e.description, e.created_at
     FROM posting AS p JOIN ledger_entry AS e ON e.id = p.entry_id
     WHERE p.account_id = $1 AND p.seq < $2
@@ -65,7 +65,7 @@ async def postings_page(
     if not 0 < limit <= PAGE_POSTINGS_MAX:
         raise ValueError(f"A page has 1 to {PAGE_POSTINGS_MAX} postings; got {limit}.")
     before = _SEQ_AFTER_LAST if before_seq is None else before_seq
-    return [_posting_row(row) for row in await reader.fetch(_PAGE, (account.id, before, limit))]
+    return [_posting_row(row) for row in await reader.fetch(PAGE_STATEMENT, (account.id, before, limit))]
 
 
 def _posting_row(row: Row) -> PostingRow:
