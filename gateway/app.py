@@ -31,6 +31,7 @@ from gateway.services.billing import Billing, BillingRules, PortalConfiguration,
 from gateway.settings import Settings
 from gateway.stripe_service import ACCOUNT_EVENTS, open_stripe
 from gateway.worker import EventWorker
+from models.stripe_event import EventState
 from resolvers.context import Context
 from resolvers.need import plan_need
 from resolvers.schema import schema
@@ -60,10 +61,10 @@ class Gateway:
         else:
             self.metrics.event_refused(code=outcome)
 
-    def _watch_applied(self, event_type: str, outcome: str) -> None:
-        if outcome in {"done", "ignored"}:
+    def _watch_applied(self, event_type: str, state: EventState) -> None:
+        if state in {EventState.DONE, EventState.IGNORED}:
             self.metrics.event_applied(event_type=_known(event_type))
-        elif outcome == "dead":
+        elif state is EventState.DEAD:
             self.metrics.event_died(event_type=_known(event_type))
 
 

@@ -22,6 +22,8 @@ NESTING_LEVELS_MAX = 6
 VALUES_PER_EVENT_MAX = 500
 TEXT_CHARACTERS_MAX = 16_384
 
+#: What a line begins with, so that an eye finds it.
+_FIRST = ("timestamp", "level", "event")
 #: Libraries that write statements, parameters or whole answers into their lower levels.
 _TALKATIVE = ("stripe", "tortoise", "aiosqlite", "asyncpg", "aiohttp.access")
 
@@ -184,7 +186,8 @@ def _renderer(log_format: LogFormat) -> Processor:
 
 
 def _json(event: EventDict, **_options: object) -> str:
+    ordered = {**{key: event[key] for key in _FIRST if key in event}, **event}
     try:
-        return orjson.dumps(event).decode()
+        return orjson.dumps(ordered).decode()
     except (TypeError, ValueError):  # an integer beyond 64 bits, a lone surrogate
-        return orjson.dumps({key: ascii(value) for key, value in event.items()}).decode()
+        return orjson.dumps({key: ascii(value) for key, value in ordered.items()}).decode()

@@ -8,10 +8,11 @@ from typing import Protocol
 import structlog
 
 from gateway.db import DatabaseUnavailable, spawn
-from gateway.domain.errors import BillingError
+from gateway.domain.errors import BillingError, ProviderUnavailable
 from gateway.services.billing import Billing
 from gateway.services.events import apply_event
 from gateway.services.inbox import ClaimedEvent, LeaseLost, claim_events, fail_event
+from models.stripe_event import EventState
 
 log = structlog.stdlib.get_logger()
 
@@ -23,20 +24,25 @@ EVENT_SECONDS_MAX = 150
 POLL_SECONDS = 1
 #: How long it keeps away from a database that does not answer.
 DATABASE_PAUSE_SECONDS = 2
+#: Failures that say nothing about the event: Stripe or the database did not answer.
+_UNCLEAR = (ProviderUnavailable, DatabaseUnavailable, TimeoutError)
 
 
 class EventWatcher(Protocol):
-    """Told what became of each event; metrics listen here."""
+    """Told what became of each event; metrics listen here. `state` NEW means: put back for another try."""
 
-    def __call__(self, event_type: str, outcome: str) -> None: ...
+    def __call__(self, event_type: str, state: EventState) -> None: ...
 
 
-def _nobody(event_type: str, outcome: str) -> None:
+def _nobody(event_type: str, state: EventState) -> None:
     """Watches nothing."""
 
 
 class EventWorker:
-    """Claims due events and applies them until it is told to stop; any number may run, anywhere."""
+    """Claims due events and applies them until it is told to stop; any number may run, anywhere.
+
+    A slow event holds one of the places, never the others: a place that comes free is filled at once.
+    """
 
     def __init__(
         self, billing: Billing, *, watch: EventWatcher = _nobody, jitter: Callable[[], float] = random.random
@@ -46,9 +52,10 @@ class EventWorker:
         self._jitter = jitter
         self._awake = asyncio.Event()
         self._stopping = False
+        self._running: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
-        """Something new is in the inbox."""
+        """Something new is in the inbox, or a place came free."""
         self._awake.set()
 
     def stop(self) -> None:
@@ -57,31 +64,53 @@ class EventWorker:
         self._awake.set()
 
     async def run(self) -> None:
-        """Work until stopped. A database that is away is waited for; nothing else ends this."""
-        while not self._stopping:
-            self._awake.clear()
-            try:
-                worked = await self.work_once()
-            except DatabaseUnavailable as error:
-                log.warning("worker.database_away", reason=str(error))
-                await self._sleep(DATABASE_PAUSE_SECONDS)
-                continue
-            except Exception:
-                log.exception("worker.failed")
-                await self._sleep(DATABASE_PAUSE_SECONDS)
-                continue
-            if not worked:
-                await self._sleep(POLL_SECONDS)
+        """Work until stopped, then finish what is held. A database that is away is waited for."""
+        try:
+            while not self._stopping:
+                self._awake.clear()
+                await self._sleep(await self._take())
+            if self._running:
+                await asyncio.wait(self._running)
+        finally:
+            for task in self._running:
+                task.cancel()
 
     async def work_once(self) -> int:
-        """Claim what is due now, up to a handful, and see it through; returns how many there were."""
-        events = await claim_events(self._billing.database, now=self._billing.clock.now(), limit=EVENTS_AT_ONCE_MAX)
-        tasks = [spawn(self._see_through(event), name=f"event:{event.event_id}") for event in events]
+        """Claim what is due now, up to the free places, and see it through; returns how many events that were."""
+        events = await self._claim()
+        tasks = [self._begin(event) for event in events]
         if tasks:
             await asyncio.wait(tasks)
-        for task in tasks:
-            task.result()
         return len(events)
+
+    async def _take(self) -> float:
+        """Fill the free places; returns for how long there is nothing more to do unless something wakes us."""
+        try:
+            for event in await self._claim():
+                self._begin(event)
+        except DatabaseUnavailable as error:
+            log.warning("worker.database_away", reason=str(error))
+            return DATABASE_PAUSE_SECONDS
+        except Exception:
+            log.exception("worker.failed")
+            return DATABASE_PAUSE_SECONDS
+        return POLL_SECONDS
+
+    async def _claim(self) -> list[ClaimedEvent]:
+        free = EVENTS_AT_ONCE_MAX - len(self._running)
+        if free <= 0:
+            return []
+        return await claim_events(self._billing.database, now=self._billing.clock.now(), limit=free)
+
+    def _begin(self, event: ClaimedEvent) -> asyncio.Task[None]:
+        task = spawn(self._see_through(event), name=f"event:{event.event_id}")
+        self._running.add(task)
+        task.add_done_callback(self._end)
+        return task
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._awake.set()
 
     async def _see_through(self, event: ClaimedEvent) -> None:
         try:
@@ -89,34 +118,32 @@ class EventWorker:
                 state = await apply_event(self._billing, event)
         except LeaseLost:
             log.info("event.lease_lost", event_id=event.event_id, type=event.type)
-            self._watch(event.type, "lease_lost")
-            return
         except (BillingError, DatabaseUnavailable, TimeoutError) as error:
-            await self._put_back(event, f"{type(error).__name__}: {error}")
+            await self._put_back(event, error)
         except Exception as error:
             log.exception("event.crashed", event_id=event.event_id, type=event.type)
-            await self._put_back(event, f"{type(error).__name__}: {error}")
+            await self._put_back(event, error)
         else:
             log.info("event.applied", event_id=event.event_id, type=event.type, state=state.value)
-            self._watch(event.type, state.value)
+            self._watch(event.type, state)
 
-    async def _put_back(self, event: ClaimedEvent, reason: str) -> None:
+    async def _put_back(self, event: ClaimedEvent, error: Exception) -> None:
         """Its turn comes again; where even this cannot be stored, the end of the lease brings it back."""
-        self._watch(event.type, "failed")
         try:
-            await fail_event(
+            state = await fail_event(
                 self._billing.database,
                 event,
-                reason=reason,
+                reason=f"{type(error).__name__}: {error}",
+                unclear=isinstance(error, _UNCLEAR),
                 now=self._billing.clock.now(),
                 jitter=self._jitter,
             )
-        except DatabaseUnavailable as error:
-            log.warning("event.left_to_its_lease", event_id=event.event_id, reason=str(error))
+        except DatabaseUnavailable as away:
+            log.warning("event.left_to_its_lease", event_id=event.event_id, reason=str(away))
+        else:
+            self._watch(event.type, state)
 
     async def _sleep(self, seconds: float) -> None:
-        if self._stopping:
-            return
         try:
             async with asyncio.timeout(seconds):
                 await self._awake.wait()

@@ -47,6 +47,7 @@ class Checkout(Model):
     client_key = fields.CharField(max_length=255, null=True)
     input_digest = fields.CharField(max_length=64)
     stripe_key = fields.CharField(max_length=255, unique=True)
+    asked_at = fields.DatetimeField()
     session_id = fields.CharField(max_length=255, unique=True, null=True)
     session_url: str | None = fields.TextField(null=True)
     subscription_id = fields.CharField(max_length=255, null=True)

@@ -6,6 +6,7 @@ import strawberry
 
 from gateway.domain.plans import Tier
 from gateway.services.settle import settle_checkout
+from gateway.services.snapshot import Need
 from models.checkout import CheckoutMode
 from resolvers.context import Info
 from resolvers.errors import BillingProblem, PaymentPending
@@ -46,7 +47,7 @@ async def resolve_verify_checkout(info: Info, input: VerifyInput) -> VerifyCheck
     await settle_checkout(
         context.billing, session_id=input.session_id, subject=context.subject, mode=CheckoutMode.SUBSCRIPTION
     )
-    snapshot = await context.load(need)
+    snapshot = await context.load(need | Need(plan=True))
     plan = plan_type(snapshot.plan, context.billing.clock.now())
     return VerifyCheckoutSuccess(tier=plan.tier, plan=plan)
 

@@ -101,7 +101,8 @@ async def _worker(settings: Settings) -> int:
         working = asyncio.create_task(events.run(), name="event-worker")
         await serving.until_stopped()
         events.stop()
-        await working
+        await asyncio.wait([working], timeout=settings.shutdown_seconds)
+        working.cancel()
     return 0
 
 

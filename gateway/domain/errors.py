@@ -16,6 +16,7 @@ BillingError
 └── ProviderError
     ├── ProviderUnavailable       PROVIDER_UNAVAILABLE  (the outcome of a write is unknown)
     └── ProviderRejected          PROVIDER_REJECTED     (Stripe said no, for certain)
+        └── ProviderMisconfigured                       (our key is wrong: the operator's to mend)
 
 A BillingError reaches the caller as a member of the mutation's union. Anything else is a bug and is masked.
 """
@@ -168,3 +169,7 @@ class ProviderRejected(ProviderError):
     """A definite no: nothing was done."""
 
     code = ErrorCode.PROVIDER_REJECTED
+
+
+class ProviderMisconfigured(ProviderRejected):
+    """Stripe does not take our key: nothing is wrong with the request, which may pass once the key is mended."""

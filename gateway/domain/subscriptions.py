@@ -46,7 +46,7 @@ class HeldPlan:
         """The plan as it stands at a moment: a grace period that is over leaves FREE."""
         if self.grace_ends_at is None or now < self.grace_ends_at:
             return self
-        return replace(self, tier=Tier.FREE, interval=None, price_cents=0)
+        return replace(self, tier=Tier.FREE, interval=None, price_cents=0, current_period_end=None, cancels_at=None)
 
 
 FREE_PLAN = HeldPlan(tier=Tier.FREE, status=PlanStatus.ACTIVE)
@@ -73,13 +73,24 @@ def reduce_subscriptions(
     """The one plan of many Subscriptions: the best entitled one wins; a price nobody knows never takes a tier away."""
     entitled = [item for item in subscriptions if item.status in _ENTITLED]
     unmapped = tuple(item.subscription_id for item in entitled if item.tier is None)
-    known = [_with_tier(item, previous) for item in entitled]
+    known = [_with_tier(item, previous) for item in _in_grace(entitled, previous, now)]
     return Reduction(
         plan=_plan_of(known, subscriptions, previous=previous, now=now, grace=grace),
         has_subscription=any(blocks_purchase(item.status) for item in subscriptions),
         entitled_ids=tuple(item.subscription_id for item in entitled),
         unmapped_ids=unmapped,
     )
+
+
+def _in_grace(entitled: Sequence[SubscriptionFacts], previous: HeldPlan, now: datetime) -> Sequence[SubscriptionFacts]:
+    """Beside another subscription, one whose grace period is over counts no longer; alone, it says how it stands."""
+    over = previous.grace_ends_at is not None and previous.grace_ends_at <= now
+    rest = [
+        item
+        for item in entitled
+        if not (over and item.status == "past_due" and item.subscription_id == previous.subscription_id)
+    ]
+    return rest or entitled
 
 
 def _with_tier(item: SubscriptionFacts, previous: HeldPlan) -> SubscriptionFacts:

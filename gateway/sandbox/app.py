@@ -59,6 +59,7 @@ async def build_sandbox(
     control.add_routes(app)
     listeners.add_routes(app)
     add_page_routes(app, HostedPages(world))
+    app.on_shutdown.append(door.stop)
     app.cleanup_ctx.append(_background)
     return app
 
@@ -114,6 +115,10 @@ async def _tick(world: World) -> None:
     """Let real time bring about what falls due."""
     while True:
         await asyncio.sleep(world.around.settings.due_poll_seconds)
-        ran = world.run_due()
+        try:
+            ran = world.run_due()
+        except Exception:
+            log.exception("sandbox.bug", doing="what fell due")
+            continue
         if ran:
             log.info("sandbox.fell_due", count=ran)

@@ -1,11 +1,11 @@
 """What every answer of every door has in common: safe headers, an id, a log event, and no traceback."""
 
 import re
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Protocol
-from uuid import uuid4
 
 import orjson
 import structlog
@@ -35,7 +35,7 @@ class Observe(Protocol):
 def middlewares(
     *,
     observe: Observe | None = None,
-    new_id: Callable[[], str] = lambda: uuid4().hex,
+    new_id: Callable[[], str] = lambda: secrets.token_hex(16),
     seconds: Callable[[], float] = time.perf_counter,
     log_ordinary: bool = True,
 ) -> tuple[Middleware, ...]:
@@ -49,15 +49,16 @@ def middlewares(
         started = seconds()
         given = request.headers.get(REQUEST_ID, "")
         request_id = given if _GIVEN_ID.fullmatch(given) else new_id()
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            response = await _answered(handler(request), new_id=new_id)
-            if not response.prepared:  # else its headers are under way already
-                _dress(response, request_id)
-            taken, status, route = seconds() - started, response.status, _route(request)
-            if observe is not None:
-                observe(route=route, status=status, seconds=taken)
-            if log_ordinary or status >= HTTPStatus.BAD_REQUEST or taken >= SLOW_SECONDS:
-                log.info("http.request", method=request.method, route=route, status=status, ms=round(taken * 1000, 1))
+        # Not taken back at the end: the next request of this connection sets its own.
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        response = await _answered(handler(request), new_id=new_id)
+        if not response.prepared:  # else its headers are under way already
+            _dress(response, request_id)
+        taken, status, route = seconds() - started, response.status, _route(request)
+        if observe is not None:
+            observe(route=route, status=status, seconds=taken)
+        if log_ordinary or status >= HTTPStatus.BAD_REQUEST or taken >= SLOW_SECONDS:
+            log.info("http.request", method=request.method, route=route, status=status, ms=round(taken * 1000, 1))
         return response
 
     return (watch,)

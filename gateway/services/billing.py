@@ -7,6 +7,7 @@ from typing import Protocol
 
 from gateway.db import Database
 from gateway.domain.clock import Clock
+from gateway.domain.errors import ProviderUnavailable
 from gateway.domain.plans import Catalogue
 from gateway.domain.redirects import Allowlist
 from gateway.stripe_service import PriceBook, StripeService
@@ -46,9 +47,17 @@ class Prices:
             return self._book
         async with self._lock:
             if self._book is None or self._is_stale():
-                self._book = await self._stripe.check_prices(self._catalogue)
-                self._checked_at = self._clock.now()
+                await self._look_up()
+            assert self._book is not None, "looked up, or an exception was raised"
             return self._book
+
+    async def _look_up(self) -> None:
+        try:
+            self._book = await self._stripe.check_prices(self._catalogue)
+        except ProviderUnavailable:
+            if self._book is None:
+                raise
+        self._checked_at = self._clock.now()
 
     def forget(self) -> None:
         """Look up afresh next time: a price was refused."""

@@ -12,9 +12,11 @@ from gateway.domain.errors import (
     PaymentPending,
     ProviderRejected,
     SessionExpired,
+    SessionNotFound,
     TierNotPurchasable,
 )
-from gateway.domain.plans import BillingInterval, Tier
+from gateway.domain.ids import new_id
+from gateway.domain.plans import BillingInterval, PlanPrice, Tier
 from gateway.domain.redirects import with_session_id
 from gateway.domain.subscriptions import blocks_purchase
 from gateway.services.billing import Billing
@@ -27,7 +29,8 @@ from gateway.services.customers import (
 )
 from gateway.services.hosted import HostedPage, Order, checked_client_key, draft_checkout, find_earlier, open_page
 from gateway.services.plans import sync_plan
-from gateway.services.settle import close_checkout, settle_checkout
+from gateway.services.settle import PageStillOpen, close_checkout, settle_checkout
+from gateway.stripe_service import PricesNotReady
 from models.checkout import UNSETTLED_STATES, Checkout, CheckoutMode, CheckoutState
 from models.subscription import Subscription
 
@@ -69,7 +72,10 @@ async def start_checkout(
         raise TierNotPurchasable(f"{tier.value} is not for sale; it is what everybody has.", path=("input", "tier"))
     price = offer.price(interval)
     order = Order(CheckoutMode.SUBSCRIPTION, price.amount_cents, success, cancel, tier.value, interval.value)
-    price_id = (await billing.prices.book()).price_id(price)
+    earlier = await find_earlier(billing.database.orm, customer_id=customer_id_of(subject), order=order, client_key=key)
+    if earlier is not None:
+        return await open_page(billing, earlier, subject=subject)
+    price_id = await _price_id(billing, price)
     await _refuse_subscribed(billing, subject)
     stripe_customer_id = await ensure_stripe_customer(billing, subject)
     for _ in range(SUPERSEDED_MAX):
@@ -83,10 +89,18 @@ async def start_checkout(
             now=now,
         )
         checkout = await _claim(billing, draft, order=order, subject=subject, now=now)
-        if checkout.id == draft.id or checkout.client_key == key is not None or _is_reusable(checkout, order, now):
+        if _is_the_page(checkout, draft, now):
             return await open_page(billing, checkout, subject=subject)
-        await _put_aside(billing, checkout, subject=subject)
+        await _put_aside(billing, checkout)
     raise InProgress("Another purchase of yours is being made at this moment; try again in a few seconds.")
+
+
+async def _price_id(billing: Billing, price: PlanPrice) -> str:
+    try:
+        return (await billing.prices.book()).price_id(price)
+    except PricesNotReady as error:
+        log.exception("prices.not_ready", problems=error.problems)
+        raise ProviderRejected("This plan cannot be sold at the moment; please try again later.") from None
 
 
 async def _refuse_subscribed(billing: Billing, subject: str) -> None:
@@ -94,7 +108,7 @@ async def _refuse_subscribed(billing: Billing, subject: str) -> None:
     stripe_customer_id = await find_stripe_customer(billing.database, subject)
     if stripe_customer_id is None:
         return
-    reduction = await sync_plan(billing, customer_id=customer_id_of(subject), stripe_customer_id=stripe_customer_id)
+    reduction = await sync_plan(billing, customer_id=customer_id_of(subject))
     if reduction.has_subscription:
         raise AlreadySubscribed(_SUBSCRIBED)
 
@@ -105,7 +119,7 @@ async def _claim(billing: Billing, draft: Checkout, *, order: Order, subject: st
     async def work(connection: Connection) -> Checkout:
         customer_id = await add_customer(connection, subject, now)
         await lock_customer(connection, customer_id)
-        earlier = await find_earlier(connection, customer_id=customer_id, order=order, client_key=draft.client_key)
+        earlier = await find_earlier(connection.orm, customer_id=customer_id, order=order, client_key=draft.client_key)
         if earlier is not None:
             return earlier
         for row in await Subscription.filter(customer_id=customer_id, ended_at=None).using_db(connection.orm):
@@ -125,27 +139,57 @@ async def _claim(billing: Billing, draft: Checkout, *, order: Order, subject: st
     return await billing.database.run(work)
 
 
-def _is_reusable(checkout: Checkout, order: Order, now: datetime) -> bool:
-    """Whether an open page sells exactly this, so that a double click sees one page."""
-    if checkout.input_digest != order.digest or checkout.state == CheckoutState.PENDING:
-        return False
-    return checkout.expires_at is None or checkout.expires_at - now > timedelta(minutes=PAGE_REUSE_MINUTES_MIN)
+def _is_the_page(checkout: Checkout, draft: Checkout, now: datetime) -> bool:
+    """Whether this row is the one to show: the draft itself, the client key's own, or an open page that sells the same.
+
+    So a double click sees one page.
+    """
+    if checkout.id == draft.id or (draft.client_key is not None and checkout.client_key == draft.client_key):
+        return True
+    same = (checkout.input_digest, checkout.price_id, checkout.stripe_customer_id, checkout.amount_cents) == (
+        draft.input_digest,
+        draft.price_id,
+        draft.stripe_customer_id,
+        draft.amount_cents,
+    )
+    lasting = checkout.expires_at is None or checkout.expires_at - now > timedelta(minutes=PAGE_REUSE_MINUTES_MIN)
+    return same and lasting and checkout.state != CheckoutState.PENDING
 
 
-async def _put_aside(billing: Billing, checkout: Checkout, *, subject: str) -> None:
-    """Expire the page in the way, so that it can never be paid beside the new one; if it was paid, settle it."""
-    if checkout.state == CheckoutState.PENDING:
-        raise InProgress("Your earlier payment for a plan is still on its way through the bank; wait for its outcome.")
-    page = await open_page(billing, checkout, subject=subject)
+async def _put_aside(billing: Billing, checkout: Checkout) -> None:
+    """See that the page in the way can never be paid beside the new one; if it was paid, settle it.
+
+    Raises:
+        AlreadySubscribed: it was paid.
+        InProgress: its payment is on the way.
+        ProviderUnavailable: Stripe did not answer, so it may still be paid.
+    """
+    if checkout.session_id is None:
+        # Not made yet, as far as we know: whoever is making it finds the row closed, and closes the page too.
+        await close_checkout(billing, checkout.id, CheckoutState.EXPIRED)
+        return
     try:
-        await billing.stripe.expire_session(session_id=page.session_id, idempotency_key=f"expire:{checkout.id}")
+        await settle_checkout(billing, session_id=checkout.session_id)
+    except PageStillOpen:
+        await _expire(billing, checkout, checkout.session_id)
+    except PaymentPending as pending:
+        raise InProgress(
+            "Your earlier payment for a plan is still on its way through the bank; wait for its outcome."
+        ) from pending
+    except (PaymentFailed, SessionExpired):
+        return
+    except SessionNotFound:
+        log.exception("checkout.page_lost", checkout_id=str(checkout.id))
+        await close_checkout(billing, checkout.id, CheckoutState.EXPIRED)
+    else:
+        raise AlreadySubscribed(_SUBSCRIBED)
+
+
+async def _expire(billing: Billing, checkout: Checkout, session_id: str) -> None:
+    now = billing.clock.now()
+    try:
+        await billing.stripe.expire_session(session_id=session_id, idempotency_key=f"expire:{new_id(now)}")
     except ProviderRejected:
-        try:
-            await settle_checkout(billing, session_id=page.session_id)
-        except PaymentPending as pending:
-            raise InProgress("Your earlier payment for a plan is still on its way; wait for its outcome.") from pending
-        except (PaymentFailed, SessionExpired):
-            return
-        raise AlreadySubscribed(_SUBSCRIBED) from None
+        return  # it is open no longer: the next look says what became of it
     await close_checkout(billing, checkout.id, CheckoutState.EXPIRED)
     log.info("checkout.superseded", checkout_id=str(checkout.id))

@@ -15,9 +15,11 @@ log = structlog.stdlib.get_logger()
 
 #: A customer's id is a function of its subject, so that every node makes the same one without asking.
 _SUBJECTS: Final = UUID("6d0d4a1c-5b0e-4c5e-9b52-6a7a2f2b8f11")
-#: Stripe forgets idempotency keys after 24 hours; before that the same key finds the same Customer.
-_KEY_TRUSTED_HOURS: Final = 20
-_LOOKBACK_MINUTES: Final = 10
+#: How long one key is used again. Stripe forgets keys after a day, and repeats a stored 500 until then; after this
+#: time a Customer that a lost answer may have left behind is looked up, and else made under the next key.
+_KEY_TRUSTED_MINUTES: Final = 10
+#: How far clocks may be apart when the lost Customer is looked for.
+_SKEW_MINUTES: Final = 130
 
 
 def customer_id_of(subject: str) -> UUID:
@@ -28,8 +30,9 @@ def customer_id_of(subject: str) -> UUID:
 async def add_customer(connection: Connection, subject: str, now: datetime) -> UUID:
     """Make sure the customer's row is there; any number of callers may do so at once."""
     customer_id = customer_id_of(subject)
+    # No conflict target: with one named, PostgreSQL may still refuse the other caller's row for its equal subject.
     await connection.execute(
-        "INSERT INTO customer (id, subject, created_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO customer (id, subject, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         (customer_id, subject, now),
     )
     return customer_id
@@ -37,7 +40,7 @@ async def add_customer(connection: Connection, subject: str, now: datetime) -> U
 
 async def lock_customer(connection: Connection, customer_id: UUID) -> None:
     """Hold the customer's row: whoever decides about its plan or its purchases does so one at a time."""
-    await connection.fetch_one("SELECT id FROM customer WHERE id = $1 FOR UPDATE", (customer_id,))
+    await connection.fetch_one("SELECT id FROM customer WHERE id = $1 FOR NO KEY UPDATE", (customer_id,))
 
 
 async def find_stripe_customer(database: Database, subject: str) -> str | None:
@@ -47,9 +50,20 @@ async def find_stripe_customer(database: Database, subject: str) -> str | None:
 
 
 async def find_customer_by_stripe_id(database: Database, stripe_customer_id: str) -> UUID | None:
-    """Whose Stripe Customer this is; None when it is not one of ours."""
-    row = await database.fetch_one("SELECT subject FROM customer WHERE stripe_customer_id = $1", (stripe_customer_id,))
+    """Whose Stripe Customer this is, or once was; None when it is not one of ours."""
+    row = await database.fetch_one(
+        "SELECT c.subject FROM stripe_customer AS s JOIN customer AS c ON c.id = s.customer_id WHERE s.id = $1",
+        (stripe_customer_id,),
+    )
     return None if row is None else customer_id_of(str(row["subject"]))
+
+
+async def stripe_customers_of(database: Database, customer_id: UUID) -> list[str]:
+    """Every Stripe Customer this customer has or had: subscriptions of a replaced one count until they end."""
+    rows = await database.fetch(
+        "SELECT id FROM stripe_customer WHERE customer_id = $1 ORDER BY created_at, id", (customer_id,)
+    )
+    return [str(row["id"]) for row in rows]
 
 
 async def ensure_stripe_customer(billing: Billing, subject: str) -> str:
@@ -103,27 +117,50 @@ async def _ask(billing: Billing, subject: str) -> Customer:
 async def _make_or_find(billing: Billing, asked: Customer) -> str:
     requested_at = asked.stripe_requested_at
     assert requested_at is not None, "stored before the call"
-    if billing.clock.now() - requested_at > timedelta(hours=_KEY_TRUSTED_HOURS):
+    if billing.clock.now() - requested_at > timedelta(minutes=_KEY_TRUSTED_MINUTES):
         found = await billing.stripe.find_customer(
-            created_after=requested_at - timedelta(minutes=_LOOKBACK_MINUTES), customer_id=asked.subject
+            created_after=requested_at - timedelta(minutes=_SKEW_MINUTES),
+            created_before=requested_at + timedelta(minutes=_SKEW_MINUTES + _KEY_TRUSTED_MINUTES),
+            customer_id=asked.subject,
         )
         if found is not None:
             return found.stripe_customer_id
+        asked = await _ask_anew(billing, asked)
     made = await billing.stripe.create_customer(
         customer_id=asked.subject, idempotency_key=f"customer:{asked.id}:{asked.stripe_generation}"
     )
     return made.stripe_customer_id
 
 
+async def _ask_anew(billing: Billing, asked: Customer) -> Customer:
+    """Nothing came of the earlier request, so the next key may be used; one of many callers moves it on."""
+
+    async def work(connection: Connection) -> Customer:
+        await connection.execute(
+            "UPDATE customer SET stripe_generation = stripe_generation + 1, stripe_requested_at = $3 "
+            "WHERE id = $1 AND stripe_generation = $2 AND stripe_customer_id IS NULL",
+            (asked.id, asked.stripe_generation, billing.clock.now()),
+        )
+        return await Customer.get(id=asked.id, using_db=connection.orm)
+
+    return await billing.database.run(work)
+
+
 async def _remember(billing: Billing, asked: Customer, stripe_customer_id: str) -> str:
+    """Write the Stripe Customer down; the first to do so wins, and every one is known as this customer's."""
+
     async def work(connection: Connection) -> str:
         await connection.execute(
-            "UPDATE customer SET stripe_customer_id = $2 "
-            "WHERE id = $1 AND stripe_customer_id IS NULL AND stripe_generation = $3",
-            (asked.id, stripe_customer_id, asked.stripe_generation),
+            "INSERT INTO stripe_customer (id, customer_id, created_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
+            (stripe_customer_id, asked.id, billing.clock.now()),
+        )
+        await connection.execute(
+            "UPDATE customer SET stripe_customer_id = $2 WHERE id = $1 AND stripe_customer_id IS NULL",
+            (asked.id, stripe_customer_id),
         )
         row = await Customer.get(id=asked.id, using_db=connection.orm)
-        return row.stripe_customer_id or stripe_customer_id
+        assert row.stripe_customer_id is not None, "set just now, or before"
+        return row.stripe_customer_id
 
     settled = await billing.database.run(work)
     if settled != stripe_customer_id:

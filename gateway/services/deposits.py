@@ -7,7 +7,7 @@ from gateway.domain.errors import AmountOutOfRange
 from gateway.domain.money import format_usd
 from gateway.domain.redirects import with_session_id
 from gateway.services.billing import Billing
-from gateway.services.customers import add_customer, ensure_stripe_customer, lock_customer
+from gateway.services.customers import add_customer, customer_id_of, ensure_stripe_customer, lock_customer
 from gateway.services.hosted import HostedPage, Order, checked_client_key, draft_checkout, find_earlier, open_page
 from models.checkout import Checkout, CheckoutMode
 
@@ -32,8 +32,11 @@ async def start_deposit(
     success = with_session_id(redirects.check(success_url, path=("input", "successUrl")))
     cancel = redirects.check(cancel_url, path=("input", "cancelUrl"))
     key = checked_client_key(client_key)
-    _check_amount(billing, amount_cents)
     order = Order(CheckoutMode.DEPOSIT, amount_cents, success, cancel)
+    earlier = await find_earlier(billing.database.orm, customer_id=customer_id_of(subject), order=order, client_key=key)
+    if earlier is not None:
+        return await open_page(billing, earlier, subject=subject)
+    _check_amount(billing, amount_cents)
     stripe_customer_id = await ensure_stripe_customer(billing, subject)
     now = billing.clock.now()
     draft = draft_checkout(
@@ -61,7 +64,7 @@ async def _claim(billing: Billing, draft: Checkout, *, order: Order, subject: st
         customer_id = await add_customer(connection, subject, now)
         if draft.client_key is not None:
             await lock_customer(connection, customer_id)
-        earlier = await find_earlier(connection, customer_id=customer_id, order=order, client_key=draft.client_key)
+        earlier = await find_earlier(connection.orm, customer_id=customer_id, order=order, client_key=draft.client_key)
         if earlier is not None:
             return earlier
         await draft.save(using_db=connection.orm, force_create=True)

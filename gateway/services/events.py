@@ -8,24 +8,32 @@ from uuid import UUID
 import structlog
 
 from gateway.db import Connection
-from gateway.domain.errors import PaymentFailed, PaymentPending, SessionExpired, SessionNotFound
+from gateway.domain.errors import (
+    BillingError,
+    PaymentFailed,
+    PaymentPending,
+    ProviderUnavailable,
+    SessionExpired,
+    SessionNotFound,
+)
 from gateway.services.billing import Billing
 from gateway.services.customers import find_customer_by_stripe_id, forget_stripe_customer
 from gateway.services.inbox import ClaimedEvent, finish_event
 from gateway.services.plans import sync_plan
-from gateway.services.settle import CheckoutMismatch, settle_checkout
+from gateway.services.settle import CheckoutMismatch, PaymentOnTheWay, close_pages_of, settle_checkout
 from models.stripe_event import EventState
 
 log = structlog.stdlib.get_logger()
 
-_CHECKOUT_EVENTS = frozenset(
-    {
-        "checkout.session.completed",
-        "checkout.session.async_payment_succeeded",
-        "checkout.session.async_payment_failed",
-        "checkout.session.expired",
-    }
-)
+#: What each event of a session may find instead of a payment. A delayed payment of a subscription that failed is
+#: pending until its subscription ends.
+_FITTING: Mapping[str, type[BillingError] | tuple[type[BillingError], ...]] = {
+    "checkout.session.completed": (PaymentOnTheWay, PaymentFailed),
+    "checkout.session.async_payment_succeeded": (),
+    "checkout.session.async_payment_failed": (PaymentFailed, PaymentOnTheWay),
+    "checkout.session.expired": SessionExpired,
+}
+_CHECKOUT_EVENTS = frozenset(_FITTING)
 _PLAN_EVENTS = frozenset(
     {
         "customer.subscription.created",
@@ -60,6 +68,7 @@ async def apply_event(billing: Billing, event: ClaimedEvent) -> EventState:
 
 
 async def _apply_checkout(billing: Billing, event: ClaimedEvent) -> EventState:
+    """Settle the session. What Stripe says now must fit what the event tells of, else it is looked at again later."""
     try:
         await settle_checkout(billing, session_id=event.object_id or "", alongside=_closing(billing, event))
     except CheckoutMismatch:
@@ -67,29 +76,25 @@ async def _apply_checkout(billing: Billing, event: ClaimedEvent) -> EventState:
     except SessionNotFound:
         log.info("event.not_ours", event_id=event.event_id, type=event.type)
         return await _close(billing, event, EventState.IGNORED)
-    except (PaymentPending, PaymentFailed, SessionExpired):
+    except (PaymentPending, PaymentFailed, SessionExpired) as outcome:
+        if not isinstance(outcome, _FITTING[event.type]):
+            raise ProviderUnavailable(f"Stripe's answer does not fit {event.type} yet: {outcome}") from outcome
         return await _close(billing, event, EventState.DONE)
     await _close_if_open(billing, event)
     return EventState.DONE
 
 
 async def _apply_plan(billing: Billing, event: ClaimedEvent) -> EventState:
-    found = await _customer_of(billing, event)
-    if found is None:
+    customer_id = await _customer_of(billing, event)
+    if customer_id is None:
         log.info("event.not_ours", event_id=event.event_id, type=event.type)
         return await _close(billing, event, EventState.IGNORED)
-    customer_id, stripe_customer_id = found
-    await sync_plan(
-        billing,
-        customer_id=customer_id,
-        stripe_customer_id=stripe_customer_id,
-        alongside=_closing(billing, event),
-    )
+    await sync_plan(billing, customer_id=customer_id, alongside=_closing(billing, event))
     return EventState.DONE
 
 
 async def _apply_customer_deleted(billing: Billing, event: ClaimedEvent) -> EventState:
-    """Its subscriptions ended with it; the next purchase makes a new Stripe Customer."""
+    """Its subscriptions ended with it, its pages lead nowhere; the next purchase makes a new Stripe Customer."""
     stripe_customer_id = event.object_id or ""
     customer_id = await find_customer_by_stripe_id(billing.database, stripe_customer_id)
     if customer_id is None:
@@ -98,13 +103,14 @@ async def _apply_customer_deleted(billing: Billing, event: ClaimedEvent) -> Even
 
     async def alongside(connection: Connection) -> None:
         await forget_stripe_customer(connection, owner, stripe_customer_id)
+        await close_pages_of(connection, stripe_customer_id)
         await finish_event(connection, event, now=billing.clock.now())
 
-    await sync_plan(billing, customer_id=customer_id, stripe_customer_id=stripe_customer_id, alongside=alongside)
+    await sync_plan(billing, customer_id=customer_id, alongside=alongside)
     return EventState.DONE
 
 
-async def _customer_of(billing: Billing, event: ClaimedEvent) -> tuple[UUID, str] | None:
+async def _customer_of(billing: Billing, event: ClaimedEvent) -> UUID | None:
     """Whose object the event is about: the payload's own pointer, else Stripe is asked."""
     stripe_customer_id = _pointer(event.payload, "customer")
     if stripe_customer_id is None:
@@ -113,8 +119,7 @@ async def _customer_of(billing: Billing, event: ClaimedEvent) -> tuple[UUID, str
         stripe_customer_id = ref.stripe_customer_id if ref else None
     if stripe_customer_id is None:
         return None
-    customer_id = await find_customer_by_stripe_id(billing.database, stripe_customer_id)
-    return None if customer_id is None else (customer_id, stripe_customer_id)
+    return await find_customer_by_stripe_id(billing.database, stripe_customer_id)
 
 
 def _pointer(payload: str, name: str) -> str | None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from gateway.db import Connection, Database, Row
+from gateway.services.ledger.rows import as_time
 from gateway.stripe_service import WebhookEvent
 from models.stripe_event import EventState
 
@@ -14,8 +15,10 @@ log = structlog.stdlib.get_logger()
 
 #: How long a claimed event belongs to its worker; after that another may take it.
 LEASE_SECONDS = 180
-#: Failures after which an event waits for a person.
+#: Certain failures after which an event waits for a person.
 ATTEMPTS_MAX = 10
+#: How long an event is tried while Stripe or the database gives no clear answer; as long as Stripe itself would.
+UNCLEAR_DAYS_MAX = 3
 RETRY_SECONDS_FIRST = 1
 RETRY_SECONDS_MAX = 3600
 ERROR_CHARACTERS_MAX = 500
@@ -36,6 +39,7 @@ class ClaimedEvent:
     payload: str
     attempts: int
     token: int
+    received_at: datetime
 
 
 async def store_event(database: Database, event: WebhookEvent, *, now: datetime) -> bool:
@@ -73,10 +77,11 @@ async def claim_events(database: Database, *, now: datetime, limit: int) -> list
 
     async def work(connection: Connection) -> list[ClaimedEvent]:
         rows = await connection.fetch(
-            "UPDATE stripe_event SET state = 'doing', lease_until = $2, attempts = attempts + 1, token = token + 1 "
-            "WHERE id IN (SELECT id FROM stripe_event WHERE (state = 'new' AND due_at <= $1) "
+            "WITH due AS MATERIALIZED (SELECT id FROM stripe_event WHERE (state = 'new' AND due_at <= $1) "
             "OR (state = 'doing' AND lease_until < $1) ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED) "
-            "RETURNING id, type, object_id, account, payload, attempts, token",
+            "UPDATE stripe_event SET state = 'doing', lease_until = $2, attempts = attempts + 1, token = token + 1 "
+            "WHERE id IN (SELECT id FROM due) "
+            "RETURNING id, type, object_id, account, payload, attempts, token, received_at",
             (now, now + timedelta(seconds=LEASE_SECONDS), limit),
         )
         return [_claimed(row) for row in rows]
@@ -102,25 +107,37 @@ async def finish_event(
 
 
 async def fail_event(
-    database: Database, event: ClaimedEvent, *, reason: str, now: datetime, jitter: Callable[[], float]
-) -> None:
-    """Put an event back for later, or aside for a person once it has failed too often."""
-    dead = event.attempts >= ATTEMPTS_MAX
+    database: Database,
+    event: ClaimedEvent,
+    *,
+    reason: str,
+    unclear: bool,
+    now: datetime,
+    jitter: Callable[[], float],
+) -> EventState:
+    """Put an event back for later, or aside for a person; returns which of the two.
+
+    What is `unclear` (Stripe or the database did not answer) heals by itself, so it is tried for days; what fails for
+    certain is tried a few times.
+    """
+    age = now - event.received_at
+    dead = age >= timedelta(days=UNCLEAR_DAYS_MAX) if unclear else event.attempts >= ATTEMPTS_MAX
     state = EventState.DEAD if dead else EventState.NEW
     delay = timedelta(seconds=retry_seconds(event.attempts) * (1 + jitter()) / 2)
 
-    async def work(connection: Connection) -> None:
-        await connection.execute(
+    async def work(connection: Connection) -> bool:
+        changed = await connection.execute(
             "UPDATE stripe_event SET state = $3, due_at = $4, lease_until = NULL, error = $5 "
             "WHERE id = $1 AND token = $2 AND state = 'doing'",
             (event.event_id, event.token, state.value, now + delay, reason[:ERROR_CHARACTERS_MAX]),
         )
+        return changed == 1
 
-    await database.run(work)
-    if dead:
-        log.error("event.dead", event_id=event.event_id, type=event.type, reason=reason)
-    else:
-        log.warning("event.failed", event_id=event.event_id, type=event.type, attempts=event.attempts, reason=reason)
+    if not await database.run(work):
+        return EventState.DOING  # another worker has it now
+    tell = log.error if dead else log.warning
+    tell("event.dead" if dead else "event.failed", event_id=event.event_id, type=event.type, reason=reason)
+    return state
 
 
 def retry_seconds(attempts: int) -> int:
@@ -140,4 +157,5 @@ def _claimed(row: Row) -> ClaimedEvent:
         payload=str(row["payload"]),
         attempts=attempts,
         token=token,
+        received_at=as_time(row["received_at"]),
     )

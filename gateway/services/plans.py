@@ -11,7 +11,7 @@ from gateway.domain.errors import ProviderRejected
 from gateway.domain.plans import BillingInterval, Catalogue, PlanStatus, Tier
 from gateway.domain.subscriptions import FREE_PLAN, HeldPlan, Reduction, SubscriptionFacts, reduce_subscriptions
 from gateway.services.billing import Billing
-from gateway.services.customers import lock_customer
+from gateway.services.customers import lock_customer, stripe_customers_of
 from gateway.stripe_service import StripeSubscription
 from models.plan import Plan
 from models.subscription import Subscription
@@ -23,9 +23,7 @@ Alongside = Callable[[Connection], Awaitable[None]]
 _INTERVALS = {"month": BillingInterval.MONTHLY, "year": BillingInterval.YEARLY}
 
 
-async def sync_plan(
-    billing: Billing, *, customer_id: UUID, stripe_customer_id: str, alongside: Alongside | None = None
-) -> Reduction:
+async def sync_plan(billing: Billing, *, customer_id: UUID, alongside: Alongside | None = None) -> Reduction:
     """Make the plan what Stripe says it is now.
 
     A ticket is taken before Stripe is asked, and the answer is written only if no later ticket was written first: the
@@ -36,7 +34,7 @@ async def sync_plan(
         ProviderUnavailable: Stripe did not answer; nothing was changed.
     """
     ticket = await _take_ticket(billing, customer_id)
-    subscriptions = await _subscriptions_of(billing, stripe_customer_id)
+    subscriptions = await _all_subscriptions(billing, customer_id)
 
     async def work(connection: Connection) -> tuple[Reduction, bool]:
         await lock_customer(connection, customer_id)
@@ -108,8 +106,16 @@ async def _take_ticket(billing: Billing, customer_id: UUID) -> int:
     return await billing.database.run(work)
 
 
+async def _all_subscriptions(billing: Billing, customer_id: UUID) -> list[StripeSubscription]:
+    """The subscriptions of every Stripe Customer this customer has or had."""
+    found: list[StripeSubscription] = []
+    for stripe_customer_id in await stripe_customers_of(billing.database, customer_id):
+        found += await _subscriptions_of(billing, stripe_customer_id)
+    return found
+
+
 async def _subscriptions_of(billing: Billing, stripe_customer_id: str) -> Sequence[StripeSubscription]:
-    """All Subscriptions of a Stripe Customer; a deleted Customer has none, an unknown one is an error of ours."""
+    """Those of one Stripe Customer; a deleted one has none, an unknown one is an error of ours."""
     try:
         return await billing.stripe.list_subscriptions(stripe_customer_id)
     except ProviderRejected:
@@ -144,35 +150,40 @@ async def _write_plan(connection: Connection, customer_id: UUID, plan: HeldPlan,
 async def _mirror(
     connection: Connection, customer_id: UUID, subscriptions: Sequence[StripeSubscription], now: datetime
 ) -> None:
-    for item in subscriptions:
-        first = item.items[0] if item.items else None
+    """Keep our rows as Stripe lists them; what it lists no longer has ended."""
+    listed = {item.subscription_id for item in subscriptions}
+    for row in await Subscription.filter(customer_id=customer_id, ended_at=None).using_db(connection.orm):
+        if row.id not in listed:
+            await connection.execute(
+                "UPDATE subscription SET status = 'canceled', ended_at = $2, synced_at = $2 WHERE id = $1",
+                (row.id, now),
+            )
+    if subscriptions:
         await Subscription.bulk_create(
-            [
-                Subscription(
-                    id=item.subscription_id,
-                    customer_id=customer_id,
-                    status=item.status,
-                    price_id=first.price_id if first else None,
-                    lookup_key=first.price.plan_key if first else None,
-                    current_period_end=item.current_period_end_at,
-                    cancels_at=item.cancels_at,
-                    ended_at=item.ended_at,
-                    created_at=item.created_at,
-                    synced_at=now,
-                )
-            ],
+            [_mirrored(item, customer_id, now) for item in subscriptions],
             on_conflict=["id"],
-            update_fields=[
-                "status",
-                "price_id",
-                "lookup_key",
-                "current_period_end",
-                "cancels_at",
-                "ended_at",
-                "synced_at",
-            ],
+            update_fields=_MIRRORED_FIELDS,
             using_db=connection.orm,
         )
+
+
+_MIRRORED_FIELDS = ["status", "price_id", "lookup_key", "current_period_end", "cancels_at", "ended_at", "synced_at"]
+
+
+def _mirrored(item: StripeSubscription, customer_id: UUID, now: datetime) -> Subscription:
+    first = item.items[0] if item.items else None
+    return Subscription(
+        id=item.subscription_id,
+        customer_id=customer_id,
+        status=item.status,
+        price_id=first.price_id if first else None,
+        lookup_key=first.price.plan_key if first else None,
+        current_period_end=item.current_period_end_at,
+        cancels_at=item.cancels_at,
+        ended_at=item.ended_at,
+        created_at=item.created_at,
+        synced_at=now,
+    )
 
 
 def _tell(customer_id: UUID, reduction: Reduction) -> None:

@@ -32,10 +32,19 @@ RETRY_BANK_MS = 30_000
 _MODES = {CheckoutMode.DEPOSIT: "payment", CheckoutMode.SUBSCRIPTION: "subscription"}
 #: A payment of a completed session in one of these states will not come any more.
 _DEAD_PAYMENTS = frozenset({"canceled", "requires_payment_method"})
+_ENDED_SUBSCRIPTIONS = frozenset({"canceled", "incomplete_expired"})
 
 
 class CheckoutMismatch(SessionNotFound):
     """The session is not the one our row asked for; nobody is told more than that, and an operator is alarmed."""
+
+
+class PageStillOpen(PaymentPending):
+    """Nothing is paid because the page has not been completed; it can still be closed."""
+
+
+class PaymentOnTheWay(PaymentPending):
+    """The page is completed and a bank is working on the payment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,14 @@ async def close_checkout(billing: Billing, checkout_id: UUID, state: CheckoutSta
     await billing.database.run(work)
 
 
+async def close_pages_of(connection: Connection, stripe_customer_id: str) -> None:
+    """A Stripe Customer is gone: nothing can be paid on its pages any more."""
+    await connection.execute(
+        "UPDATE checkout SET state = 'expired' WHERE stripe_customer_id = $1 AND state IN ('creating', 'open')",
+        (stripe_customer_id,),
+    )
+
+
 async def _find(billing: Billing, session_id: str) -> Checkout | None:
     if not is_session_id(session_id):
         raise _not_found(session_id)
@@ -115,7 +132,9 @@ async def _adopt(billing: Billing, session: CheckoutSession) -> Checkout:
         raise _not_found(session.session_id)
     if checkout.session_id is None:
         checkout = await record_session(billing, checkout.id, session)
-        log.info("checkout.adopted", checkout_id=str(checkout.id))
+        log.info("checkout.adopted", checkout_id=str(checkout.id), state=checkout.state)
+    if checkout.session_id != session.session_id and not session.is_paid:
+        raise _not_found(session.session_id)  # a page nobody was shown, made under a key that was given up
     return checkout
 
 
@@ -178,7 +197,6 @@ async def _hand_over_plan(
     await sync_plan(
         billing,
         customer_id=checkout.customer_id,
-        stripe_customer_id=checkout.stripe_customer_id,
         alongside=with_the_plan,
     )
     if firsts[-1]:
@@ -201,11 +219,11 @@ async def _mark_settled(billing: Billing, connection: Connection, checkout: Chec
 async def _note_unpaid(billing: Billing, checkout: Checkout, session: CheckoutSession) -> None:
     """Write down how an unpaid session stands, and say it; always raises."""
     if session.status == "open":
-        raise PaymentPending("The payment page has not been completed yet.", retry_after_ms=RETRY_OPEN_MS)
+        raise PageStillOpen("The payment page has not been completed yet.", retry_after_ms=RETRY_OPEN_MS)
     if session.status == "expired":
         await close_checkout(billing, checkout.id, CheckoutState.EXPIRED)
         raise SessionExpired("The payment page was not used in time; start again.")
-    if session.payment_intent_status in _DEAD_PAYMENTS or checkout.state == CheckoutState.FAILED:
+    if checkout.state == CheckoutState.FAILED or await _payment_is_dead(billing, session):
         await close_checkout(billing, checkout.id, CheckoutState.FAILED)
         raise PaymentFailed("The bank did not make the payment; nothing was taken. Start again to try another way.")
 
@@ -215,9 +233,17 @@ async def _note_unpaid(billing: Billing, checkout: Checkout, session: CheckoutSe
         )
 
     await billing.database.run(work)
-    raise PaymentPending(
+    raise PaymentOnTheWay(
         "The payment is on its way through the bank; that can take some days.", retry_after_ms=RETRY_BANK_MS
     )
+
+
+async def _payment_is_dead(billing: Billing, session: CheckoutSession) -> bool:
+    """Whether a completed session's money will never come: its payment ended, or its subscription did."""
+    if session.subscription_id is None:
+        return session.payment_intent_status in _DEAD_PAYMENTS
+    subscription = await billing.stripe.retrieve_subscription(session.subscription_id)
+    return subscription is not None and subscription.status in _ENDED_SUBSCRIPTIONS
 
 
 _NOT_FOUND = "You have no checkout session with this id."

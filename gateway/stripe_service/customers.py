@@ -43,15 +43,20 @@ class CustomerCalls(Calls):
         request = self._stripe.v1.customers.retrieve_async(stripe_customer_id)
         return await self._stripe.ask_if_exists("customers.retrieve", request, read_customer)
 
-    async def find_customer(self, *, created_after: datetime, customer_id: str) -> StripeCustomer | None:
-        """The newest customer made for a JWT subject since a moment: what a lost answer may have left behind.
+    async def find_customer(
+        self, *, created_after: datetime, customer_id: str, created_before: datetime | None = None
+    ) -> StripeCustomer | None:
+        """The newest customer made for a JWT subject in a span of time: what a lost answer may have left behind.
 
         Raises:
             ProviderUnavailable: too many customers were made since then to be sure there is none.
         """
+        span: stripe.params.CustomerListParamsCreated = {"gte": unix(created_after)}
+        if created_before is not None:
+            span["lte"] = unix(created_before)
 
         def fetch(after: str | None) -> Awaitable[stripe.StripeObject]:
-            params: stripe.params.CustomerListParams = {"created": {"gte": unix(created_after)}, "limit": PAGE_ENTRIES}
+            params: stripe.params.CustomerListParams = {"created": span, "limit": PAGE_ENTRIES}
             if after is not None:
                 params["starting_after"] = after
             return self._stripe.v1.customers.list_async(params)

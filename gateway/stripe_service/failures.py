@@ -4,7 +4,7 @@ The one place where the SDK's errors become the domain's. Only an answer in Stri
 
     Stripe's answer                                    becomes               what was done
     400, 402, 404 and other errors of the request      ProviderRejected      nothing
-    401, 403 (our key is wrong: logged as an error)    ProviderRejected      nothing
+    401, 403 (our key is wrong: logged as an error)    ProviderMisconfigured nothing
     idempotency_error (logged as an error)             ProviderRejected      nothing now; something else before
     409, 429, lock_timeout, idempotency_key_in_use     ProviderUnavailable   nothing yet, or another call is at it
     5xx, time-outs, broken connections, other bodies   ProviderUnavailable   unknown
@@ -14,7 +14,7 @@ from typing import Final
 
 import stripe
 
-from gateway.domain.errors import ProviderError, ProviderRejected, ProviderUnavailable
+from gateway.domain.errors import ProviderError, ProviderMisconfigured, ProviderRejected, ProviderUnavailable
 
 _UNCLEAR: Final = "The payment provider gave no clear answer; nothing is lost, please try again."
 _REFUSED: Final = "The payment provider refused the request."
@@ -36,6 +36,8 @@ def domain_error(error: Exception) -> ProviderError:
     code = provider_code(error)
     if not _is_definite(error, code):
         return ProviderUnavailable(_UNCLEAR, request_id=error.request_id, provider_code=code)
+    if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
+        return ProviderMisconfigured(_REFUSED, request_id=error.request_id, provider_code=code)
     message = _DECLINED if isinstance(error, stripe.CardError) else _REFUSED
     return ProviderRejected(message, request_id=error.request_id, provider_code=code)
 

@@ -17,6 +17,7 @@ _CHECKOUT_COLUMNS = """
     client_key {text},
     input_digest {text} NOT NULL,
     stripe_key {text} NOT NULL UNIQUE,
+    asked_at {time} NOT NULL,
     session_id {text} UNIQUE,
     session_url {text},
     subscription_id {text},
@@ -90,12 +91,20 @@ _CUSTOMER_COLUMNS = """
     created_at {time} NOT NULL
 """
 
+# Every Stripe Customer a customer ever had: a replaced one still has events to come.
+_STRIPE_CUSTOMER_COLUMNS = """
+    id {text} NOT NULL PRIMARY KEY,
+    customer_id {uuid} NOT NULL REFERENCES customer (id) ON DELETE RESTRICT,
+    created_at {time} NOT NULL
+"""
+
 _INDEXES = (
     # One subscription purchase at a time: the second tab finds the first one's page.
     """CREATE UNIQUE INDEX checkout_one_open_subscription ON checkout (customer_id)
        WHERE mode = 'subscription' AND state IN ('creating', 'open', 'pending')""",
     "CREATE INDEX checkout_unsettled ON checkout (created_at) WHERE state IN ('creating', 'open', 'pending')",
     "CREATE INDEX checkout_by_customer ON checkout (customer_id, created_at)",
+    "CREATE INDEX stripe_customer_by_customer ON stripe_customer (customer_id)",
     "CREATE INDEX subscription_by_customer ON subscription (customer_id)",
     "CREATE INDEX stripe_event_due ON stripe_event (due_at) WHERE state IN ('new', 'doing')",
     "CREATE INDEX stripe_event_by_object ON stripe_event (object_id)",
@@ -127,6 +136,7 @@ def _statements(types: dict[str, str], *, suffix: str) -> tuple[str, ...]:
     owner = f"customer_id {uuid} NOT NULL REFERENCES customer (id) ON DELETE RESTRICT"
     return (
         table("customer", _CUSTOMER_COLUMNS),
+        table("stripe_customer", _STRIPE_CUSTOMER_COLUMNS),
         table("plan", f"{owner.replace('NOT NULL', 'NOT NULL PRIMARY KEY')}, {_PLAN_COLUMNS}"),
         table("subscription", _SUBSCRIPTION_COLUMNS),
         table("checkout", f"id {uuid} NOT NULL PRIMARY KEY, {owner}, {_CHECKOUT_COLUMNS}"),

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from gateway.db import (
     pending,
 )
 from tests.db.shop import SHOP
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PostgresServer, unprivileged_user
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 NO_HANG_SECONDS = 60
@@ -266,16 +267,31 @@ async def test_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     await refused_to_open(f"sqlite://{tmp_path}/notes.txt", "notes.txt cannot be opened. .*not a database")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
-async def test_read_only_file_and_folder_are_named(tmp_path: Path) -> None:
-    file = tmp_path / "gateway.db"
+@pytest.fixture
+def unprivileged_folder() -> Iterator[Path]:
+    """A folder to work in without root's leave to write everything, which this process gives up meanwhile."""
+    folder = Path(tempfile.mkdtemp(prefix="gateway-folder-"))
+    if os.geteuid() == 0:
+        user = unprivileged_user()
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        os.setresuid(user.pw_uid, user.pw_uid, 0)
+    try:
+        yield folder
+    finally:
+        if os.getresuid()[2] == 0:
+            os.setresuid(0, 0, 0)
+        shutil.rmtree(folder)
+
+
+async def test_read_only_file_and_folder_are_named(unprivileged_folder: Path) -> None:
+    file = unprivileged_folder / "gateway.db"
     await migrate(f"sqlite://{file}", migrations=[SHOP])
     file.chmod(0o400)
     await refused_to_open(f"sqlite://{file}", "cannot be read and written")
     file.chmod(0o600)
-    tmp_path.chmod(0o500)
+    unprivileged_folder.chmod(0o500)
     await refused_to_open(f"sqlite://{file}", "folder of the database file cannot be written")
-    tmp_path.chmod(0o700)
+    unprivileged_folder.chmod(0o700)
 
 
 async def test_odd_file_names_work(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """Many clicks at once, of one person, in one window or several."""
 
 import asyncio
+from uuid import UUID
 
+from gateway.db import Database
+from gateway.services.customers import add_customer, customer_id_of
 from tests.support.gateway import Platform
 from tests.support.person import Page
 
@@ -153,3 +156,17 @@ async def test_two_gateways_never_sell_two_subscriptions(pair: Platform) -> None
         assert [answer.status for answer in paid].count(303) == 1
         assert len(await pair.stripe.subscriptions()) == round_number + 1
     await pair.assert_true()
+
+
+async def test_two_gateways_meet_the_same_new_people_at_once(pair: Platform) -> None:
+    subjects = [f"person-{number}" for number in range(30)]
+
+    async def meet(database: Database, subject: str) -> UUID:
+        return await database.run(lambda connection: add_customer(connection, subject, pair.clock.now()))
+
+    met = await asyncio.gather(
+        *(meet(node.gateway.database, subject) for subject in subjects for node in (*pair.nodes, *pair.nodes))
+    )
+
+    assert set(met) == {customer_id_of(subject) for subject in subjects}
+    assert len(await pair.database.fetch("SELECT id FROM customer")) == len(subjects)

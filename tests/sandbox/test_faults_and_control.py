@@ -8,7 +8,7 @@ import pytest
 import stripe
 
 from gateway.sandbox.refusals import Json
-from tests.sandbox.local_stripe import API_KEY, LocalStripe
+from tests.sandbox.local_stripe import API_KEY, LocalStripe, local_stripe
 from tests.sandbox.shop import deposit_session, open_shop, pay, subscribe, subscription
 
 KEY = {"Idempotency-Key": "k"}
@@ -271,3 +271,15 @@ async def test_hundreds_at_once_leave_whole_objects(local: LocalStripe) -> None:
     assert sorted(session["amount_total"] for session in paid) == list(range(500, 600))
     assert local.types().count("checkout.session.completed") == 100
     assert len({session["payment_intent"] for session in paid}) == 100
+
+
+async def test_a_request_kept_waiting_does_not_keep_the_server_from_stopping() -> None:
+    started = asyncio.get_running_loop().time()
+    async with local_stripe() as local:
+        await _fault(local, "timeout_after", seconds=60)
+        waiting = asyncio.create_task(local.api("POST", "/v1/customers"))
+        while not local.events:
+            await asyncio.sleep(0.005)
+    with pytest.raises(aiohttp.ClientError):
+        await waiting
+    assert asyncio.get_running_loop().time() - started < 30

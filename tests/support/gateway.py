@@ -75,9 +75,7 @@ class Platform:
     def person(self, subject: str | None = None, *, node: int = 0) -> Person:
         """Somebody signed in; without a subject, somebody nobody has seen before."""
         chosen = subject or f"person-{next(self._names)}"
-        return Person(
-            subject=chosen, url=self.nodes[node].url, http=self.http, token=lambda: self.token(chosen)
-        )
+        return Person(subject=chosen, url=self.nodes[node].url, http=self.http, token=lambda: self.token(chosen))
 
     def stranger(self) -> Person:
         """Somebody who is not signed in."""
@@ -170,9 +168,7 @@ async def open_platform(
         ]
         http = await stack.enter_async_context(_browser())
         await stripe.forget_requests()
-        yield Platform(
-            nodes=nodes, stripe=stripe, clock=clock, http=http, with_worker=with_worker, _names=count(1)
-        )
+        yield Platform(nodes=nodes, stripe=stripe, clock=clock, http=http, with_worker=with_worker, _names=count(1))
 
 
 async def eventually(check: Callable[[], Awaitable[None]], *, seconds_max: float = PATIENCE_SECONDS) -> None:

@@ -65,11 +65,12 @@ class PostgresServer:
         self._binaries = find_binaries()
         self._folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-", dir=_folder_in_memory()))
         self._process: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
         self._names = count(1)
         self._admin = _Admin()
         self.port = _free_port()
         # PostgreSQL refuses to run as root.
-        self._user = _unprivileged_user() if os.geteuid() == 0 else None
+        self._user = unprivileged_user() if os.geteuid() == 0 else None
         if self._user is not None:
             os.chown(self._folder, self._user.pw_uid, self._user.pw_gid)
         atexit.register(self.remove)
@@ -90,6 +91,7 @@ class PostgresServer:
         self._process = self._popen(
             "postgres", "-D", self._data, "-h", "127.0.0.1", "-p", str(self.port), "-k", "", *settings
         )
+        self._watchdog = _watch_over(self._process.pid, self._folder)
         self._admin.run(self._wait_until_ready(self._process))
 
     def stop(self, *, how: signal.Signals = signal.SIGINT) -> None:
@@ -103,6 +105,10 @@ class PostgresServer:
                 self._process.kill()
                 self._process.wait()
         self._process = None
+        if self._watchdog is not None:
+            self._watchdog.kill()
+            self._watchdog.communicate()
+        self._watchdog = None
 
     def remove(self) -> None:
         if self._folder.exists():
@@ -194,7 +200,20 @@ class _Admin:
         self._loop.close()
 
 
-def _unprivileged_user() -> pwd.struct_passwd:
+def _watch_over(pid: int, folder: Path) -> subprocess.Popen[bytes]:
+    """End the server and delete its folder when this process is gone, however it went: its end of the pipe closes."""
+    script = 'cat >/dev/null; kill -QUIT "$0"; sleep 1; rm -rf "$1"'
+    return subprocess.Popen(
+        ["/bin/sh", "-c", script, str(pid), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def unprivileged_user() -> pwd.struct_passwd:
+    """Someone other than root; raises PostgresMissing where there is nobody."""
     for name in UNPRIVILEGED_USERS:
         try:
             return pwd.getpwnam(name)

@@ -28,7 +28,7 @@ def new_customer(book: Book, params: Json) -> Json:
         "metadata": merged_metadata({}, params.get("metadata", {})),
         "next_invoice_sequence": params.get("next_invoice_sequence", 1),
         "preferred_locales": params.get("preferred_locales", []),
-        "shipping": _shipping(params.get("shipping")),
+        "shipping": shipping(params.get("shipping")),
         "tax_exempt": params.get("tax_exempt") or "none",
     }
     book.add(customer)
@@ -47,7 +47,7 @@ def change_customer(book: Book, customer: Json, params: Json) -> Json:
         if "address" in params:
             customer["address"] = address(params["address"])
         if "shipping" in params:
-            customer["shipping"] = _shipping(params["shipping"])
+            customer["shipping"] = shipping(params["shipping"])
         customer.update((name, params[name]) for name in _PLAIN if name in params)
         if "tax_exempt" in params:
             customer["tax_exempt"] = params["tax_exempt"] or "none"
@@ -86,10 +86,13 @@ def address(params: Json | str | None) -> Json | None:
     return {**nulls(_ADDRESS), **{name: or_none(value) for name, value in params.items()}}
 
 
-def _shipping(params: Json | str | None) -> Json | None:
+def shipping(params: Json | str | None) -> Json | None:
     if not params or isinstance(params, str):
         return None
-    return {"address": address(params["address"]), "name": params["name"], "phone": params.get("phone")}
+    texts = {
+        name: or_none(params.get(name)) for name in ("carrier", "name", "phone", "tracking_number") if name in params
+    }
+    return {"phone": None, **texts, "address": address(params["address"])}
 
 
 def new_payment_method(book: Book, card: Card, *, billing: Json | None = None) -> Json:

@@ -9,7 +9,7 @@ from gateway.sandbox.engine.balance import fee_cents, move_balance
 from gateway.sandbox.engine.blanks import nulls, or_none
 from gateway.sandbox.engine.book import Book
 from gateway.sandbox.engine.cards import GENERIC_DECLINE, Card, Conduct, Decline
-from gateway.sandbox.engine.customers import face
+from gateway.sandbox.engine.customers import face, shipping
 from gateway.sandbox.refusals import Json, Refusal
 
 
@@ -61,7 +61,7 @@ def new_intent(book: Book, *, amount: int, currency: str, customer: str | None, 
         "metadata": dict(more.get("metadata", {})),
         "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
         "payment_method_types": ["card"],
-        "shipping": more.get("shipping"),
+        "shipping": shipping(more.get("shipping")),
         "status": "requires_payment_method",
     }
     intent["client_secret"] = f"{intent['id']}_secret_{book.around.ids.letters(25)}"

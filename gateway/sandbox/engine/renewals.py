@@ -4,7 +4,6 @@ from typing import Final
 
 from gateway.sandbox.engine import invoices, subscriptions
 from gateway.sandbox.engine.agenda import Turn
-from gateway.sandbox.engine.blanks import nulls
 from gateway.sandbox.engine.book import Book
 from gateway.sandbox.engine.customers import saved_method
 from gateway.sandbox.engine.periods import period_at
@@ -158,13 +157,11 @@ def after_failure(book: Book, subscription: Json, invoice: Json) -> None:
     if not customer["delinquent"]:
         with book.changing(customer, "customer.updated"):
             customer["delinquent"] = True
-    if tries <= len(days):
-        at = book.now + days[tries - 1] * DAY_SECONDS
+    at = book.now + days[tries - 1] * DAY_SECONDS if tries <= len(days) else None
+    with book.changing(invoice, "invoice.updated"):
         invoice["next_payment_attempt"] = at
+    if at is not None:
         book.around.agenda.at(at, Turn.COLLECT, lambda: _retry(book, subscription, invoice, at))
-    else:
-        invoice["next_payment_attempt"] = None
-    book.emit("invoice.updated", invoice, nulls("next_payment_attempt"))
     _set_owing_status(book, subscription, last=tries > len(days))
 
 

@@ -81,7 +81,8 @@ class Listeners:
             "webhook_conversation_id": ids.new("wc"),
             "event_payload": body.decode(),
             "http_headers": {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": signature},
-            "endpoint": {"api_version": settings.api_version},
+            # None means the account's own version; the CLI drops events of any other.
+            "endpoint": {"api_version": None},
         }
 
     async def _listen(self, request: web.Request) -> web.StreamResponse:

@@ -27,6 +27,7 @@ log = structlog.get_logger()
 BODY_BYTES_MAX: Final = 1024 * 1024
 _FORM: Final = "application/x-www-form-urlencoded"
 _SERVER_ERROR: Final[Json] = {"error": {"type": "api_error", "message": "An unknown error occurred. (planned fault)"}}
+_BUG: Final[Json] = {"error": {"type": "api_error", "message": "The local Stripe has a bug here; its log tells more."}}
 _RATE_LIMIT: Final[Json] = {
     "error": {
         "type": "invalid_request_error",
@@ -63,6 +64,15 @@ class Door:
         self.faults = faults
         self.keys = keys
         self.log = log
+        self._stopping = asyncio.Event()
+
+    async def stop(self, _app: web.Application) -> None:
+        """Let go of the requests that a fault keeps waiting."""
+        self._stopping.set()
+
+    async def _stall(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         clock = self.world.around.clock
@@ -109,7 +119,7 @@ class Door:
         """Execute, unless the request's key has an answer already."""
         key = row.idempotency_key if request.method == "POST" else None
         if key is None:
-            await _wait_before(fault, self.world)
+            await self._wait_before(fault)
             return self._execute(request, row, scope, sent, fault)[0]
         fingerprint = orjson.dumps(sent, option=orjson.OPT_SORT_KEYS)
         kept = self.keys.begin(scope, key, path=row.path, body=fingerprint, now=row.at)
@@ -117,7 +127,7 @@ class Door:
             row.replayed = True
             return kept
         async with self._key_in_use(scope, key):
-            await _wait_before(fault, self.world)
+            await self._wait_before(fault)
             answer, keeps = self._execute(request, row, scope, sent, fault)
             if keeps:
                 self.keys.keep(scope, key, answer)
@@ -154,6 +164,9 @@ class Door:
             return Answer(200, orjson.dumps(result, default=str, option=orjson.OPT_INDENT_2)), True
         except Refusal as refusal:
             return _refused(refusal), refusal.kept
+        except Exception:
+            log.exception("sandbox.bug", method=row.method, path=row.path)
+            return Answer(500, orjson.dumps(_BUG)), True
         finally:
             around.origin = None
 
@@ -165,7 +178,7 @@ class Door:
             return web.Response(status=answer.status, body=answer.body, headers=headers)
         if fault.kind in _AFTER:
             if fault.kind is FaultKind.TIMEOUT_AFTER:
-                await asyncio.sleep(fault.seconds)
+                await self._stall(fault.seconds)
             raise ConnectionCut
         if fault.kind is FaultKind.STATUS_500_AFTER:
             row.status = 500
@@ -174,8 +187,31 @@ class Door:
             row.status = 502
             return web.Response(status=502, text="<html>Bad Gateway</html>", content_type="text/html")
         if fault.kind in {FaultKind.CUT_BODY, FaultKind.SLOW_BODY}:
-            return await _break_off(request, answer, headers, fault)
+            return await self._break_off(request, answer, headers, fault)
         return web.Response(status=answer.status, body=answer.body, headers=headers)
+
+    async def _wait_before(self, fault: Fault | None) -> None:
+        if fault is None:
+            return
+        if fault.kind is FaultKind.SLOW:
+            await self._stall(fault.seconds)
+        elif fault.kind in _BEFORE:
+            if fault.kind is FaultKind.TIMEOUT_BEFORE:
+                await self._stall(fault.seconds)
+            raise ConnectionCut
+
+    async def _break_off(
+        self, request: web.Request, answer: Answer, headers: dict[str, str], fault: Fault
+    ) -> web.StreamResponse:
+        """Send the head and half the body, then cut."""
+        response = web.StreamResponse(status=answer.status, headers=headers)
+        response.content_length = len(answer.body)
+        await response.prepare(request)
+        with suppress(ConnectionResetError):
+            await response.write(answer.body[: len(answer.body) // 2])
+            if fault.kind is FaultKind.SLOW_BODY:
+                await self._stall(fault.seconds)
+        raise ConnectionCut
 
 
 async def _decode(request: web.Request) -> dict[str, Any]:
@@ -193,29 +229,6 @@ async def _decode(request: web.Request) -> dict[str, Any]:
         return decode_form(body.decode())
     except UnicodeDecodeError as error:
         raise Refusal("Invalid request: the body is not UTF-8.") from error
-
-
-async def _wait_before(fault: Fault | None, world: World) -> None:
-    if fault is None:
-        return
-    if fault.kind is FaultKind.SLOW:
-        await asyncio.sleep(fault.seconds)
-    elif fault.kind in _BEFORE:
-        if fault.kind is FaultKind.TIMEOUT_BEFORE:
-            await asyncio.sleep(fault.seconds)
-        raise ConnectionCut
-
-
-async def _break_off(request: web.Request, answer: Answer, headers: dict[str, str], fault: Fault) -> web.StreamResponse:
-    """Send the head and half the body, then cut."""
-    response = web.StreamResponse(status=answer.status, headers=headers)
-    response.content_length = len(answer.body)
-    await response.prepare(request)
-    with suppress(ConnectionResetError):
-        await response.write(answer.body[: len(answer.body) // 2])
-        if fault.kind is FaultKind.SLOW_BODY:
-            await asyncio.sleep(fault.seconds)
-    raise ConnectionCut
 
 
 def _headers(row: LoggedRequest) -> dict[str, str]:

@@ -106,9 +106,9 @@ def _fits(value: Any, wanted: Any) -> bool:  # noqa: ANN401 - filters compare wh
     return value == wanted
 
 
-def in_range(value: int, wanted: dict[str, Any] | int) -> bool:
-    """Whether `value` is the moment, or within all the bounds `gt gte lt lte` that were given."""
-    if isinstance(wanted, int):
+def in_range(value: int | None, wanted: dict[str, Any] | int) -> bool:
+    """Whether `value` is the moment, or within all the bounds `gt gte lt lte` that were given; none never is."""
+    if value is None or isinstance(wanted, int):
         return value == wanted
     return (
         value > wanted.get("gt", value - 1)

@@ -1,0 +1,233 @@
+"""The documents say what the code does: commands, settings, queries, events, addresses and numbers that they name."""
+
+import argparse
+import json
+import random
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from graphql import build_schema, parse, validate
+from prometheus_client import CollectorRegistry
+
+from gateway.cli import build_parser
+from gateway.domain.clock import SystemClock
+from gateway.metrics import Metrics
+from gateway.sandbox.app import build_sandbox
+from gateway.sandbox.engine import cards
+from gateway.sandbox.settings import SandboxSettings
+from gateway.sandbox.wire.faults import FaultKind
+from gateway.server import webhook
+from gateway.server.graphql import Limits, limits, requests
+from gateway.server.graphql.answers import Code
+from gateway.services import events, inbox, settle, snapshot
+from gateway.settings import Settings, variable
+from gateway.stripe_service import ACCOUNT_EVENTS, API_VERSION, WebhookRefusal
+from gateway.worker import EVENT_SECONDS_MAX, EVENTS_AT_ONCE_MAX
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+NAMES = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
+DEFAULT = Limits()
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def blocks(text: str) -> Iterator[tuple[str, str]]:
+    """Each fenced block as (language, content)."""
+    for match in re.finditer(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield match[1], match[2]
+
+
+def anchors(text: str) -> set[str]:
+    """What a heading can be linked by, in the spelling of code forges."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading, up to the next of its kind."""
+    _, found, rest = text.partition(f"\n## {heading}\n")
+    assert found, heading
+    return rest.partition("\n## ")[0]
+
+
+def first_cells(text: str) -> set[str]:
+    """The code in the first column of a table's rows."""
+    return {name for row in re.findall(r"^\| (`[^|]*)\|", text, re.MULTILINE) for name in re.findall(r"`([^`]+)`", row)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_to_a_file_and_a_heading(name: str) -> None:
+    here = (ROOT / name).parent
+    broken: list[str] = []
+    for target in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", text_of(name)):
+        path, _, anchor = target.partition("#")
+        file = here / path if path else ROOT / name
+        if not file.exists() or (anchor and anchor not in anchors(file.read_text())):
+            broken.append(target)
+
+    assert broken == []
+
+
+def operations(text: str) -> Iterator[str]:
+    """GraphQL blocks, and the queries that curl commands send; shell variables count as some text."""
+    yield from (content for language, content in blocks(text) if language == "graphql")
+    for sent in re.findall(r"""^graphql '(\{"query".*\})'$""", text, re.MULTILINE):
+        yield json.loads(re.sub(r"'\$\w+'", "cs_test_1", sent))["query"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_queries_fit_the_schema(name: str) -> None:
+    schema = build_schema(text_of("schema.graphql"))
+
+    for operation in operations(text_of(name)):
+        assert [error.message for error in validate(schema, parse(operation))] == [], operation
+
+
+def subcommands() -> dict[str, argparse.ArgumentParser]:
+    # argparse has no public way to list them; the type of its choices is not told either.
+    actions: list[Any] = build_parser()._actions  # pyright: ignore[reportPrivateUsage] - as above
+    choices = next(action.choices for action in actions if action.choices)
+    return cast("dict[str, argparse.ArgumentParser]", choices)
+
+
+def command_lines(text: str) -> Iterator[list[str]]:
+    """What follows `gateway` wherever a command is quoted or stands in a block, as a shell would split it."""
+    for line in re.findall(r"`gateway ([^`\n]+)`", text):
+        yield shlex.split(line)
+    for _, content in blocks(text):
+        for line in re.findall(r"(?:^|\$\()(?:\.venv/bin/)?gateway ([^)\n]+)", content, re.MULTILINE):
+            yield shlex.split(line)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_commands_and_their_options_exist(name: str) -> None:
+    known = subcommands()
+
+    for command, *options in command_lines(text_of(name)):
+        assert command in known, f"gateway {command}"
+        for option in options:
+            if option.startswith("--"):
+                assert f"{option} " in f"{known[command].format_help()} ".replace("\n", " "), (
+                    f"gateway {command} {option}"
+                )
+
+
+def test_every_command_is_in_the_operators_document() -> None:
+    documented = {words[0] for words in command_lines(text_of("docs/operations.md"))}
+
+    assert documented == subcommands().keys()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_exist(name: str) -> None:
+    named = set(re.findall(r"GATEWAY_[A-Z][A-Z_]*[A-Z]", text_of(name)))
+
+    assert named - {variable(field) for field in Settings.model_fields} == set()
+
+
+def test_every_top_level_code_is_documented() -> None:
+    table = section(text_of("docs/errors.md"), "Top-level errors").partition("|---|")[2]
+
+    assert first_cells(table) == {code.value for code in Code}
+
+
+def test_waiting_times_of_a_pending_payment_are_the_real_ones() -> None:
+    row = next(line for line in text_of("docs/errors.md").splitlines() if line.startswith("| `PAYMENT_PENDING`"))
+
+    assert f"{settle.RETRY_OPEN_MS:,}" in row
+    assert f"{settle.RETRY_BANK_MS:,}" in row
+
+
+def test_events_are_those_the_code_applies_and_subscribes_to() -> None:
+    text = text_of("docs/webhooks.md")
+    applied = first_cells(section(text, "Events that are applied"))
+    kept = first_cells(section(text, "Events that are kept"))
+    handled = events._CHECKOUT_EVENTS | events._PLAN_EVENTS | {"customer.deleted"}  # pyright: ignore[reportPrivateUsage] - the tables of the dispatch
+
+    assert applied == handled
+    assert applied | kept == set(ACCOUNT_EVENTS)
+    assert applied & kept == set()
+
+
+def test_the_webhook_document_names_the_real_refusals_version_and_times() -> None:
+    text = text_of("docs/webhooks.md")
+
+    assert [code for code in WebhookRefusal if f"`{code}`" not in text] == []
+    assert f"`{API_VERSION}`" in text
+    assert f"up to {EVENTS_AT_ONCE_MAX} due events" in text
+    assert f"for {inbox.LEASE_SECONDS} seconds. One event gets {EVENT_SECONDS_MAX} seconds" in text
+    assert f"above {webhook.BODY_BYTES_MAX // 1024} KiB" in text
+    assert inbox.ATTEMPTS_MAX == 10  # "the tenth failure"
+    assert 240 < sum(inbox.retry_seconds(n) for n in range(1, inbox.ATTEMPTS_MAX)) < 9 * 60  # "four to nine minutes"
+
+
+def test_limits_are_the_real_ones() -> None:
+    text = section(text_of("docs/clients.md"), "Limits")
+
+    for row in (
+        f"| body | {requests.BODY_BYTES_MAX:,} bytes, within {requests.BODY_SECONDS_MAX:g} s |",
+        f"| operations in a batch | {Settings.model_fields['graphql_batch_max'].default} |",
+        f"| document | {limits.SOURCE_CHARACTERS_MAX:,} characters, {limits.TOKENS_MAX:,} tokens, {DEFAULT.definitions}",
+        f"| levels, fields, aliases | {DEFAULT.depth}, {DEFAULT.fields}, {DEFAULT.aliases} |",
+        f"| directives | {DEFAULT.directives}, of which {DEFAULT.directives_per_node} at one place |",
+        f"| root fields | {DEFAULT.root_fields} of a query, {DEFAULT.mutation_fields} of a mutation |",
+        f"| different pages of entries in one request | {snapshot.PAGES_MAX} |",
+    ):
+        assert row in text
+    assert f"| {DEFAULT.cost:,} |" in text
+
+
+async def test_the_control_door_has_the_documented_addresses() -> None:
+    app = await build_sandbox(SandboxSettings(), clock=SystemClock(), randomness=random.Random(7))
+    served = {f"{route.method} {route.resource.canonical}" for route in app.router.routes() if route.resource}
+    ours = {address for address in served if "/_sandbox/" in address and not address.startswith(("HEAD", "*"))}
+    text = text_of("docs/sandbox.md")
+
+    assert {cell for cell in first_cells(section(text, "Control")) if "/_sandbox/" in cell} == ours
+
+
+def test_every_fault_and_every_card_of_the_local_stripe_is_documented() -> None:
+    text = text_of("docs/sandbox.md")
+    numbers = re.sub(r"(?<=\d) (?=\d)", "", text)
+    known = {*cards._CONDUCTS, *cards._DECLINES}  # pyright: ignore[reportPrivateUsage] - the tables of the cards
+
+    assert [kind for kind in FaultKind if f"`{kind.value}`" not in text] == []
+    assert [card for card in sorted(known) if card not in numbers and f"…{card[-4:]}" not in numbers] == []
+
+
+def test_metrics_and_log_events_exist() -> None:
+    text = text_of("docs/operations.md")
+    registry = CollectorRegistry()
+    Metrics(registry)
+    exported = {name for metric in registry.collect() for name in (metric.name, f"{metric.name}_total")}
+    source = "\n".join(path.read_text() for path in (ROOT / "gateway").rglob("*.py"))
+
+    assert first_cells(section(text, "Metrics")) - exported == set()
+    assert [name for name in first_cells(section(text, "Logs")) if f'"{name}"' not in source] == []
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads(text_of("pyproject.toml"))
+    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    documented = first_cells(text_of("docs/decisions/0011-dependencies.md"))
+
+    assert documented == {requirement.partition(">=")[0] for requirement in wanted}
+
+
+def test_every_decision_is_listed_and_of_the_same_form() -> None:
+    folder = ROOT / "docs/decisions"
+    pages = sorted(path for path in folder.glob("*.md") if path.name != "README.md")
+    index = (folder / "README.md").read_text()
+
+    assert [path.name for path in pages if f"]({path.name})" not in index] == []
+    for path in pages:
+        headings = re.findall(r"^## (.+)$", path.read_text(), re.MULTILINE)
+        assert headings == ["Context", "Decision", "Consequences", "Alternatives"], path.name
