@@ -175,7 +175,8 @@ def test_limits_are_the_real_ones() -> None:
     for row in (
         f"| body | {requests.BODY_BYTES_MAX:,} bytes, within {requests.BODY_SECONDS_MAX:g} s |",
         f"| operations in a batch | {Settings.model_fields['graphql_batch_max'].default} |",
-        f"| document | {limits.SOURCE_CHARACTERS_MAX:,} characters, {limits.TOKENS_MAX:,} tokens, {DEFAULT.definitions}",
+        f"| document | {limits.SOURCE_CHARACTERS_MAX:,} characters, {limits.TOKENS_MAX:,} tokens, ",
+        f" tokens, {DEFAULT.definitions} definitions |",
         f"| levels, fields, aliases | {DEFAULT.depth}, {DEFAULT.fields}, {DEFAULT.aliases} |",
         f"| directives | {DEFAULT.directives}, of which {DEFAULT.directives_per_node} at one place |",
         f"| root fields | {DEFAULT.root_fields} of a query, {DEFAULT.mutation_fields} of a mutation |",

@@ -29,7 +29,7 @@ from gateway.services.customers import (
 )
 from gateway.services.hosted import HostedPage, Order, checked_client_key, draft_checkout, find_earlier, open_page
 from gateway.services.plans import sync_plan
-from gateway.services.settle import PageStillOpen, close_checkout, settle_checkout
+from gateway.services.settle import PageStillOpen, close_checkout, close_unmade, settle_checkout
 from gateway.stripe_service import PricesNotReady
 from models.checkout import UNSETTLED_STATES, Checkout, CheckoutMode, CheckoutState
 from models.subscription import Subscription
@@ -38,6 +38,8 @@ log = structlog.stdlib.get_logger()
 
 #: How many older pages of the same customer are put out of the way before giving up.
 SUPERSEDED_MAX = 3
+#: A row without its page is left alone for as long as somebody may be making it.
+UNMADE_SECONDS_MIN = 60
 #: An open page with less time left than this is replaced rather than shown again.
 PAGE_REUSE_MINUTES_MIN = 10
 
@@ -78,7 +80,7 @@ async def start_checkout(
     price_id = await _price_id(billing, price)
     await _refuse_subscribed(billing, subject)
     stripe_customer_id = await ensure_stripe_customer(billing, subject)
-    for _ in range(SUPERSEDED_MAX):
+    for left in reversed(range(SUPERSEDED_MAX + 1)):
         now = billing.clock.now()
         draft = draft_checkout(
             order,
@@ -91,7 +93,8 @@ async def start_checkout(
         checkout = await _claim(billing, draft, order=order, subject=subject, now=now)
         if _is_the_page(checkout, draft, now):
             return await open_page(billing, checkout, subject=subject)
-        await _put_aside(billing, checkout)
+        if left:  # whoever gives up leaves the last page alone, or many tabs at once would close all of theirs
+            await _put_aside(billing, checkout)
     raise InProgress("Another purchase of yours is being made at this moment; try again in a few seconds.")
 
 
@@ -165,8 +168,10 @@ async def _put_aside(billing: Billing, checkout: Checkout) -> None:
         ProviderUnavailable: Stripe did not answer, so it may still be paid.
     """
     if checkout.session_id is None:
-        # Not made yet, as far as we know: whoever is making it finds the row closed, and closes the page too.
-        await close_checkout(billing, checkout.id, CheckoutState.EXPIRED)
+        if billing.clock.now() - checkout.asked_at < timedelta(seconds=UNMADE_SECONDS_MIN):
+            raise InProgress("Another purchase of yours is being made at this moment; try again in a few seconds.")
+        # Nobody is making it any more, or somebody very slow who will find the row closed and closes the page too.
+        await close_unmade(billing, checkout.id)
         return
     try:
         await settle_checkout(billing, session_id=checkout.session_id)

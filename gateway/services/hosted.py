@@ -159,6 +159,10 @@ def _page_of(checkout: Checkout) -> HostedPage:
     match CheckoutState(checkout.state):
         case CheckoutState.REFUSED:
             raise ProviderRejected(checkout.refusal or "The payment page could not be made.")
+        case CheckoutState.EXPIRED if checkout.session_id is None:
+            raise InProgress(
+                "Another purchase of yours took this one's place; start again, with a new idempotency key."
+            )
         case CheckoutState.EXPIRED:
             raise SessionExpired("This page was not used in time; start again, with a new idempotency key.")
         case CheckoutState.FAILED:

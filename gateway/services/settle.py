@@ -95,8 +95,19 @@ async def settle_checkout(
     raise AssertionError("an unpaid session is always a refusal")
 
 
+async def close_unmade(billing: Billing, checkout_id: UUID) -> None:
+    """Close a row that has no page yet; one that got its page a moment ago is left as it is."""
+
+    async def work(connection: Connection) -> None:
+        await connection.execute(
+            "UPDATE checkout SET state = 'expired' WHERE id = $1 AND state = 'creating'", (checkout_id,)
+        )
+
+    await billing.database.run(work)
+
+
 async def close_checkout(billing: Billing, checkout_id: UUID, state: CheckoutState) -> None:
-    """Note that nothing will come of a purchase that was not settled."""
+    """Note that nothing will come of a purchase whose page Stripe has closed."""
 
     async def work(connection: Connection) -> None:
         await connection.execute(

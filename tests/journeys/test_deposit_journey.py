@@ -145,7 +145,7 @@ async def test_a_page_that_was_not_used_in_time_is_expired(platform: Platform) -
     await platform.assert_true()
 
 
-async def test_the_same_money_in_the_portal_needs_no_subscription(platform: Platform) -> None:
+async def test_who_has_begun_a_deposit_has_a_portal_and_nobody_else_has(platform: Platform) -> None:
     ann, bob = platform.person(), platform.person()
     await ann.deposit_page()
 

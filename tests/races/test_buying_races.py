@@ -94,9 +94,7 @@ async def test_paying_the_older_page_at_the_very_moment_never_makes_two_subscrip
         ann = platform.person()
         older = await ann.checkout_page("STARTER", "MONTHLY")
 
-        paid, answer = await asyncio.gather(
-            platform.stripe.pay(older.url), ann.checkout("BUSINESS", "MONTHLY")
-        )
+        paid, answer = await asyncio.gather(platform.stripe.pay(older.url), ann.checkout("BUSINESS", "MONTHLY"))
 
         if paid.status == 303:
             assert answer["code"] == "ALREADY_SUBSCRIBED", answer
@@ -149,9 +147,7 @@ async def test_two_gateways_never_sell_two_subscriptions(pair: Platform) -> None
 
         answers = await asyncio.gather(ann.checkout("STARTER"), same_ann.checkout("BUSINESS"))
         paid = await asyncio.gather(*(pair.stripe.pay(answer["url"]) for answer in answers if "url" in answer))
-        await asyncio.gather(
-            *(ann.verify_checkout(answer["sessionId"]) for answer in answers if "sessionId" in answer)
-        )
+        await asyncio.gather(*(ann.verify_checkout(answer["sessionId"]) for answer in answers if "sessionId" in answer))
 
         assert [answer.status for answer in paid].count(303) == 1
         assert len(await pair.stripe.subscriptions()) == round_number + 1

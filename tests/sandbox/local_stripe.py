@@ -4,7 +4,7 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 import stripe
@@ -18,6 +18,7 @@ from gateway.sandbox.engine.book import Book
 from gateway.sandbox.refusals import Json
 from gateway.sandbox.settings import SandboxSettings
 from tests.sandbox.spec import Described, described
+from tests.stripe.contract import contract_of_environment
 
 API_KEY = "sk_test_local"
 VISA, DECLINED, FAILS_LATER, PAYS_LATER, NO_FUNDS = (
@@ -133,13 +134,28 @@ def _judging(judge: Described | None, findings: list[str]) -> Middleware:
     @web.middleware
     async def judging(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
-        if judge is not None and isinstance(response, web.Response) and response.status == 200:
-            assert isinstance(response.body, bytes)
-            path = urlsplit(str(request.rel_url)).path
-            findings.extend(judge.in_answer(method=request.method, path=path, body=response.body))
+        if judge is None or not isinstance(response, web.Response) or response.status != 200:
+            return response
+        assert isinstance(response.body, bytes)
+        path = urlsplit(str(request.rel_url)).path
+        findings.extend(judge.in_answer(method=request.method, path=path, body=response.body))
+        if "PythonBindings" in request.headers["User-Agent"] and judge.describes(method=request.method, path=path):
+            findings.extend(await _in_sdk_request(request, path))
         return response
 
     return judging
+
+
+async def _in_sdk_request(request: web.Request, path: str) -> list[str]:
+    """What is wrong with the parameters the real SDK sent."""
+    contract = contract_of_environment()
+    assert contract is not None
+    form = request.rel_url.raw_query_string if request.method != "POST" else await request.text()
+    try:
+        contract.check(method=request.method, path=path, params=dict(parse_qsl(form, keep_blank_values=True)))
+    except AssertionError as problem:
+        return [str(problem)]
+    return []
 
 
 def _recording(

@@ -30,6 +30,9 @@ class Described:
             for method, operation in methods.items()
         ]
 
+    def describes(self, *, method: str, path: str) -> bool:
+        return any(known == method and pattern.fullmatch(path) for pattern, known, _ in self._operations)
+
     def in_answer(self, *, method: str, path: str, body: bytes) -> list[str]:
         for pattern, known_method, operation in self._operations:
             if known_method == method and pattern.fullmatch(path):

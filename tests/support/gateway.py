@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from aiohttp import web
 from gateway.app import Gateway, build_app, catalogue_of, open_gateway
 from gateway.db import Database
 from gateway.domain.clock import Clock, ManualClock
-from gateway.domain.ledger import STRIPE
+from gateway.domain.ledger import STRIPE, deposit_draft
 from gateway.domain.money import cents_to_micros
 from gateway.sandbox.app import build_sandbox
 from gateway.sandbox.settings import SandboxSettings
@@ -23,23 +23,24 @@ from gateway.server.auth import make_token
 from gateway.server.webhook import WEBHOOK_PATH
 from gateway.services.billing import Billing, PortalConfiguration, Prices
 from gateway.services.customers import customer_id_of
-from gateway.services.ledger import balance
+from gateway.services.ledger import balance, record_many
 from gateway.settings import Settings, load_settings
 from gateway.stripe_service import StripeService, open_stripe
 from gateway.stripe_service.setup import set_up_stripe
 from gateway.worker import EventWorker
 from tests.support.books import assert_books_balance
-from tests.support.person import Person
+from tests.support.person import APP, Person
 from tests.support.stripe_door import API_KEY, StripeDoor
 
 JWT_SECRET: Final = "a secret of the tests, long enough for HS256"
 START: Final = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
-APP: Final = "https://app.aerostack.dev"
 
 PATIENCE_SECONDS: Final = 20.0
 POLL_SECONDS: Final = 0.02
 #: How long a gateway that meets faults waits for an answer of Stripe.
 HASTY_SECONDS: Final = 0.6
+#: How long Stripe keeps it waiting: longer than that.
+HANG_SECONDS: Final = 1.0
 
 Json = dict[str, Any]
 
@@ -136,6 +137,18 @@ class Platform:
         assert isinstance(row["entries"], int)
         return row["entries"]
 
+    async def credit(self, person: Person, cents: Iterable[int]) -> None:
+        """Deposits straight into the ledger, without Stripe: one for each number, of as many cents."""
+        drafts = [
+            deposit_draft(
+                customer_id=customer_id_of(person.subject),
+                session_id=f"cs_{person.subject}_{amount_cents}",
+                amount_micros=cents_to_micros(amount_cents),
+            )
+            for amount_cents in cents
+        ]
+        await self.database.run(lambda connection: record_many(connection, drafts, now=self.clock.now()))
+
     async def assert_true(self) -> None:
         """The books balance, every paid deposit is in them once, and no event is left over or dead."""
         await self.settled()
@@ -149,12 +162,19 @@ class Platform:
 
 @asynccontextmanager
 async def open_platform(
-    database_url: str, *, clock: Clock, with_worker: bool = True, gateways: int = 1, hasty: bool = False
+    database_url: str,
+    *,
+    clock: Clock,
+    with_worker: bool = True,
+    gateways: int = 1,
+    hasty: bool = False,
+    dress: Callable[[Gateway], Gateway] = lambda gateway: gateway,
 ) -> AsyncGenerator[Platform]:
     """The local Stripe, set up as an operator would, and gateways on one migrated database.
 
     `hasty` gateways do not wait long for Stripe and pause for nothing between tries. Stripe's events go to the first
-    gateway; with `with_worker=False` they stay in the inbox until `Platform.work`.
+    gateway; with `with_worker=False` they stay in the inbox until `Platform.work`. `dress` may hand a gateway other
+    parts before it serves.
     """
     async with AsyncExitStack() as stack:
         door, *others = [_free_socket() for _ in range(gateways + 1)]
@@ -163,7 +183,9 @@ async def open_platform(
         secret = await _set_up(settings, webhook_url=f"{_url(others[0])}{WEBHOOK_PATH}", clock=clock)
         settings = _settings(database_url, stripe_url=stripe.url, webhook_secret=secret)
         nodes = [
-            await stack.enter_async_context(_node(settings, one, clock=clock, with_worker=with_worker, hasty=hasty))
+            await stack.enter_async_context(
+                _node(settings, one, clock=clock, with_worker=with_worker, hasty=hasty, dress=dress)
+            )
             for one in others
         ]
         http = await stack.enter_async_context(_browser())
@@ -188,7 +210,7 @@ async def eventually(check: Callable[[], Awaitable[None]], *, seconds_max: float
 @asynccontextmanager
 async def _local_stripe(door: socket.socket, clock: Clock) -> AsyncGenerator[StripeDoor]:
     settings = SandboxSettings(
-        webhook_retry_seconds=(0.05, 0.1, 0.2, 0.4, 0.8), stop_grace_seconds=0.5, fault_hang_seconds=5.0
+        webhook_retry_seconds=(0.05, 0.1, 0.2, 0.4, 0.8), stop_grace_seconds=0.5, fault_hang_seconds=HANG_SECONDS
     )
     app = await build_sandbox(settings, clock=clock)
     async with _serving(app, door), _browser() as http:
@@ -197,7 +219,13 @@ async def _local_stripe(door: socket.socket, clock: Clock) -> AsyncGenerator[Str
 
 @asynccontextmanager
 async def _node(
-    settings: Settings, door: socket.socket, *, clock: Clock, with_worker: bool, hasty: bool
+    settings: Settings,
+    door: socket.socket,
+    *,
+    clock: Clock,
+    with_worker: bool,
+    hasty: bool,
+    dress: Callable[[Gateway], Gateway],
 ) -> AsyncGenerator[Node]:
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(open_gateway(settings, clock=clock))
@@ -208,6 +236,7 @@ async def _node(
                 )
             )
             gateway = with_stripe(gateway, stripe)
+        gateway = dress(gateway)
         await stack.enter_async_context(_serving(build_app(gateway, with_worker=with_worker), door))
         yield Node(url=_url(door), gateway=gateway, worker=EventWorker(gateway.billing, jitter=lambda: 0.0))
 

@@ -165,7 +165,9 @@ class Masking:
         return error_entry(message, code=Code.INTERNAL_SERVER_ERROR, errorId=error_id), Outcome.BROKEN
 
     def failed(self, error: BaseException) -> Answer:
-        """The answer of an operation that could not be executed at all."""
+        """The answer of an operation that could not be executed at all; a GraphQLError is the client's to mend."""
+        if isinstance(error, GraphQLError):
+            return Answer({"errors": [request_error(error)]}, Outcome.REFUSED)
         entry, outcome = self.failure(error)
         return Answer({"errors": [entry]}, outcome)
 
