@@ -52,7 +52,7 @@ class Gateway:
 
     def worker(self) -> EventWorker:
         """A worker on this gateway's inbox."""
-        return EventWorker(self.billing, watch=self._watch_applied)
+        return EventWorker(self.billing, watch=self._watch_applied, watch_waiting=self.metrics.oldest_event_waits)
 
     def watch_delivery(self, event_type: str, outcome: str) -> None:
         """Count a delivery at the webhook's door."""
@@ -79,12 +79,15 @@ async def open_gateway(settings: Settings, *, clock: Clock) -> AsyncGenerator[Ga
     metrics = Metrics(CollectorRegistry())
     catalogue = load_catalogue(_plans_text(settings.plans_file))
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_database(settings.database_url.get_secret_value()))
+        database = await stack.enter_async_context(
+            open_database(settings.database_url.get_secret_value(), retried=metrics.transaction_retried)
+        )
         stripe = await stack.enter_async_context(
             open_stripe(
                 api_key=settings.stripe_api_key.get_secret_value(),
                 api_base=settings.stripe_api_base,
                 timeout_seconds=settings.stripe_timeout_seconds,
+                observe=metrics.stripe_called,
             )
         )
         billing = Billing(
@@ -144,6 +147,7 @@ def _edge(gateway: Gateway) -> GraphQLEdge:
         plan=plan_need,
         new_error_id=_new_id,
         unavailable=(DatabaseUnavailable,),
+        observe=gateway.metrics.operation_executed,
         batch_max=gateway.settings.graphql_batch_max,
         introspection=not gateway.settings.in_production,
     )

@@ -10,6 +10,8 @@ from typing import TextIO, cast
 
 import orjson
 import structlog
+from aiohttp.http import HttpProcessingError
+from aiohttp.web import RequestPayloadError
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -27,6 +29,9 @@ _FIRST = ("timestamp", "level", "event")
 #: Libraries that write statements, parameters or whole answers into their lower levels.
 _TALKATIVE = ("stripe", "tortoise", "aiosqlite", "asyncpg", "aiohttp.access")
 
+#: What goes wrong on the other side of a connection.
+_CLIENT_FAULTS = (HttpProcessingError, RequestPayloadError, ConnectionResetError)
+
 _SECRET_KEY = re.compile(
     r"authorization|token|secret|password|passwd|apikey|jwt|cookie|cardnumber|cvc|dsn|credential|signature"
     r"|(?:url|urls|uri|body|payload|card)$"
@@ -40,6 +45,9 @@ _SECRET_TEXT = re.compile(
 )
 #: Every secret that `_SECRET_TEXT` knows has one of these in it: most texts have none and need no closer look.
 _MARKS = ("_test_", "_live_", "whsec_", "bearer", "basic", "eyj", "://")
+
+
+log = structlog.stdlib.get_logger()
 
 
 class LogFormat(StrEnum):
@@ -95,6 +103,20 @@ def configure_logs(*, log_format: LogFormat, level: LogLevel, stream: TextIO | N
     root.setLevel(threshold)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+    logging.getLogger("aiohttp.server").addFilter(shorten_client_faults)
+
+
+def shorten_client_faults(record: logging.LogRecord) -> bool:
+    """The filter for aiohttp's server, which writes an error with a traceback for bytes that are not HTTP.
+
+    Anybody can send those, or hang up in the middle: it becomes one short line, and no alarm. A traceback that may be
+    of a mistake of ours stays.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, _CLIENT_FAULTS):
+        return True
+    log.info("http.client_fault", reason=type(error).__name__)
+    return False
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

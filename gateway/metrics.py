@@ -1,5 +1,7 @@
 """What is counted and timed, in one list: the names that dashboards and alerts are built on."""
 
+import math
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 #: Seconds: from a cached read to a Stripe call that was tried three times.
@@ -42,9 +44,10 @@ class Metrics:
         )
         self._oldest_event_seconds = Gauge(
             "gateway_stripe_events_oldest_seconds",
-            "Age of the oldest stored event that is not applied; 0 when there is none.",
+            "Age of the oldest stored event that is not applied; 0 when there is none, NaN where no worker looks.",
             registry=registry,
         )
+        self._oldest_event_seconds.set(math.nan)
         self._stripe_calls = Histogram(
             "gateway_stripe_call_seconds",
             "Seconds that a call to Stripe took, retries included.",
@@ -68,7 +71,10 @@ class Metrics:
         self._request_seconds.labels(route).observe(seconds)
 
     def operation_executed(self, *, kind: str, outcome: str) -> None:
-        """One GraphQL operation: `query` or `mutation`; `ok`, `refused` (a member of the union) or `error`."""
+        """One GraphQL operation: `query` or `mutation`; `ok`, or `error` when the answer has top-level errors.
+
+        A refusal of the business is data, and so `ok`.
+        """
         self._operations.labels(kind, outcome).inc()
 
     def event_received(self, *, event_type: str) -> None:
@@ -87,7 +93,7 @@ class Metrics:
         self._oldest_event_seconds.set(seconds)
 
     def stripe_called(self, *, call: str, outcome: str, seconds: float) -> None:
-        """One call by the name of our function (`create_checkout_session`); `ok`, `rejected` or `unavailable`."""
+        """One call by its name in the log (`checkout.sessions.create`) and how it ended; see CallObserver."""
         self._stripe_calls.labels(call, outcome).observe(seconds)
 
     def checkout_settled(self, *, mode: str) -> None:
@@ -97,4 +103,5 @@ class Metrics:
         self._ledger_entries.labels(kind).inc()
 
     def transaction_retried(self, *, reason: str) -> None:
+        """One more try of a transaction, by the value of a ContentionReason."""
         self._database_retries.labels(reason).inc()

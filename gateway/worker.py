@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -11,7 +12,7 @@ from gateway.db import DatabaseUnavailable, spawn
 from gateway.domain.errors import BillingError, ProviderUnavailable
 from gateway.services.billing import Billing
 from gateway.services.events import apply_event
-from gateway.services.inbox import ClaimedEvent, LeaseLost, claim_events, fail_event
+from gateway.services.inbox import ClaimedEvent, LeaseLost, claim_events, fail_event, oldest_waiting
 from models.stripe_event import EventState
 
 log = structlog.stdlib.get_logger()
@@ -24,6 +25,8 @@ EVENT_SECONDS_MAX = 150
 POLL_SECONDS = 1
 #: How long it keeps away from a database that does not answer.
 DATABASE_PAUSE_SECONDS = 2
+#: How often it is looked how long the oldest event waits, at most.
+WAITING_SECONDS_MIN = 10
 #: Failures that say nothing about the event: Stripe or the database did not answer.
 _UNCLEAR = (ProviderUnavailable, DatabaseUnavailable, TimeoutError)
 
@@ -34,8 +37,18 @@ class EventWatcher(Protocol):
     def __call__(self, event_type: str, state: EventState) -> None: ...
 
 
+class WaitingWatcher(Protocol):
+    """Told now and then how old the oldest event is that still waits; 0 when none does."""
+
+    def __call__(self, *, seconds: float) -> None: ...
+
+
 def _nobody(event_type: str, state: EventState) -> None:
     """Watches nothing."""
+
+
+def _nobody_waits(*, seconds: float) -> None:
+    """Watches nothing either."""
 
 
 class EventWorker:
@@ -45,10 +58,17 @@ class EventWorker:
     """
 
     def __init__(
-        self, billing: Billing, *, watch: EventWatcher = _nobody, jitter: Callable[[], float] = random.random
+        self,
+        billing: Billing,
+        *,
+        watch: EventWatcher = _nobody,
+        watch_waiting: WaitingWatcher = _nobody_waits,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._billing = billing
         self._watch = watch
+        self._watch_waiting = watch_waiting
+        self._waiting_looked_at: datetime | None = None
         self._jitter = jitter
         self._awake = asyncio.Event()
         self._stopping = False
@@ -88,6 +108,7 @@ class EventWorker:
         try:
             for event in await self._claim():
                 self._begin(event)
+            await self._look_who_waits()
         except DatabaseUnavailable as error:
             log.warning("worker.database_away", reason=str(error))
             return DATABASE_PAUSE_SECONDS
@@ -95,6 +116,15 @@ class EventWorker:
             log.exception("worker.failed")
             return DATABASE_PAUSE_SECONDS
         return POLL_SECONDS
+
+    async def _look_who_waits(self) -> None:
+        now = self._billing.clock.now()
+        last = self._waiting_looked_at
+        if last is not None and now - last < timedelta(seconds=WAITING_SECONDS_MIN):
+            return
+        since = await oldest_waiting(self._billing.database)
+        self._waiting_looked_at = now
+        self._watch_waiting(seconds=0 if since is None else max((now - since).total_seconds(), 0))
 
     async def _claim(self) -> list[ClaimedEvent]:
         free = EVENTS_AT_ONCE_MAX - len(self._running)

@@ -15,6 +15,7 @@ from graphql import build_schema, parse, validate
 from prometheus_client import CollectorRegistry
 
 from gateway.cli import build_parser
+from gateway.db.errors import ContentionReason
 from gateway.domain.clock import SystemClock
 from gateway.metrics import Metrics
 from gateway.sandbox.app import build_sandbox
@@ -22,12 +23,13 @@ from gateway.sandbox.engine import cards
 from gateway.sandbox.settings import SandboxSettings
 from gateway.sandbox.wire.faults import FaultKind
 from gateway.server import webhook
+from gateway.server.auth import SUBJECT_CHARACTERS_MAX
 from gateway.server.graphql import Limits, limits, requests
 from gateway.server.graphql.answers import Code
-from gateway.services import events, inbox, settle, snapshot
+from gateway.services import checkout, events, hosted, inbox, settle, snapshot
 from gateway.settings import Settings, variable
 from gateway.stripe_service import ACCOUNT_EVENTS, API_VERSION, WebhookRefusal
-from gateway.worker import EVENT_SECONDS_MAX, EVENTS_AT_ONCE_MAX
+from gateway.worker import EVENT_SECONDS_MAX, EVENTS_AT_ONCE_MAX, WAITING_SECONDS_MIN
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -165,11 +167,23 @@ def test_the_webhook_document_names_the_real_refusals_version_and_times() -> Non
     assert f"up to {EVENTS_AT_ONCE_MAX} due events" in text
     assert f"for {inbox.LEASE_SECONDS} seconds. One event gets {EVENT_SECONDS_MAX} seconds" in text
     assert f"above {webhook.BODY_BYTES_MAX // 1024} KiB" in text
-    assert inbox.ATTEMPTS_MAX == 10  # "the tenth failure"
+    assert inbox.ATTEMPTS_MAX == 10  # "the tenth try"
+    assert f"tried for {inbox.UNCLEAR_DAYS_MAX} days" in text
+    assert inbox.RETRY_SECONDS_MAX == 3600  # "up to an hour"
     assert 240 < sum(inbox.retry_seconds(n) for n in range(1, inbox.ATTEMPTS_MAX)) < 9 * 60  # "four to nine minutes"
 
 
+def test_the_life_of_a_checkout_tells_the_real_times() -> None:
+    text = text_of("docs/architecture.md")
+
+    assert f"without its session after {hosted.KEY_TRUSTED_MINUTES} minutes" in text
+    assert f"after {hosted.KEY_TRUSTED_MINUTES} minutes without a session" in text
+    assert f"left alone for {checkout.UNMADE_SECONDS_MIN} seconds" in text
+    assert f"left alone for {checkout.UNMADE_SECONDS_MIN} seconds" in text_of("docs/errors.md")
+
+
 def test_limits_are_the_real_ones() -> None:
+    assert f"The token's `sub`, at most {SUBJECT_CHARACTERS_MAX} characters" in text_of("docs/clients.md")
     text = section(text_of("docs/clients.md"), "Limits")
 
     for row in (
@@ -208,10 +222,12 @@ def test_metrics_and_log_events_exist() -> None:
     text = text_of("docs/operations.md")
     registry = CollectorRegistry()
     Metrics(registry)
-    exported = {name for metric in registry.collect() for name in (metric.name, f"{metric.name}_total")}
+    exported = {f"{metric.name}_total" if metric.type == "counter" else metric.name for metric in registry.collect()}
     source = "\n".join(path.read_text() for path in (ROOT / "gateway").rglob("*.py"))
 
-    assert first_cells(section(text, "Metrics")) - exported == set()
+    assert first_cells(section(text, "Metrics")) == exported
+    assert [reason for reason in ContentionReason if f"`{reason}`" not in text] == []
+    assert f"looked at every {WAITING_SECONDS_MIN} seconds" in text
     assert [name for name in first_cells(section(text, "Logs")) if f'"{name}"' not in source] == []
 
 

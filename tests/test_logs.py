@@ -12,6 +12,8 @@ from typing import cast
 
 import pytest
 import structlog
+from aiohttp.http_exceptions import BadHttpMessage, BadStatusLine
+from aiohttp.web import RequestPayloadError
 from pydantic import SecretStr
 
 from gateway.logs import LogFormat, LogLevel, configure_logs, redact, scrub
@@ -279,3 +281,47 @@ def test_nothing_that_is_logged_can_break_the_log() -> None:
     (event,) = written(stream)
     assert event["rude"] == "'[unprintable]'"
     assert event["big"] == str(2**80)
+
+
+def log_as_aiohttp_does(error: Exception) -> None:
+    try:
+        fail(error)
+    except Exception as caught:
+        logging.getLogger("aiohttp.server").exception("Error handling request from %s", "10.0.0.1", exc_info=caught)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (BadHttpMessage("Invalid header token: b'Bearer abc.def'"), "BadHttpMessage"),
+        (BadStatusLine("\x16\x03\x01"), "BadStatusLine"),
+        (RequestPayloadError("Can not decode content-encoding"), "RequestPayloadError"),
+        (ConnectionResetError("Connection lost"), "ConnectionResetError"),
+    ],
+)
+def test_bytes_that_are_not_http_are_one_short_line_and_no_alarm(error: Exception, reason: str) -> None:
+    stream = to_json()
+
+    log_as_aiohttp_does(error)
+
+    (event,) = written(stream)
+    assert (event["event"], event["level"], event["reason"]) == ("http.client_fault", "info", reason)
+    assert len(stream.getvalue()) < 200
+
+
+def test_strangers_are_not_heard_where_only_warnings_are_written() -> None:
+    stream = to_json(LogLevel.WARNING)
+
+    log_as_aiohttp_does(BadStatusLine("\x16\x03\x01"))
+
+    assert written(stream) == []
+
+
+def test_an_error_of_the_server_that_may_be_ours_keeps_its_traceback() -> None:
+    stream = to_json()
+
+    log_as_aiohttp_does(ValueError("ours"))
+
+    (event,) = written(stream)
+    assert (event["event"], event["level"]) == ("Error handling request from 10.0.0.1", "error")
+    assert "ValueError: ours" in str(event["exception"])

@@ -3,8 +3,11 @@
 import ast
 import os
 import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from gateway.domain.errors import ErrorCode
@@ -117,6 +120,30 @@ def test_a_silenced_checker_is_told_which_rule_and_why() -> None:
             above = line
 
     assert bare == []
+
+
+def imported(text: str) -> Iterator[str]:
+    """The top-level packages a module imports."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module.partition(".")[0]
+
+
+def test_what_is_imported_is_declared() -> None:
+    """A package that arrives only because another needs it would leave with the other."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[\[>=<]", requirement)[0].lower() for requirement in project["dependencies"]}
+    providers = packages_distributions()
+    undeclared = {
+        f"{name}: {package}"
+        for name, text in python_files("gateway", "resolvers", "models")
+        for package in set(imported(text)) - sys.stdlib_module_names - {"gateway", "resolvers", "models"}
+        if not declared & {re.sub(r"[-_.]+", "-", provider).lower() for provider in providers.get(package, ())}
+    }
+
+    assert undeclared == set()
 
 
 def test_our_own_code_is_never_mocked() -> None:

@@ -28,6 +28,7 @@ from resolvers.schema import schema as graphql_schema
 log = structlog.stdlib.get_logger()
 
 SCHEMA_FILE = Path("schema.graphql")
+SANDBOX_STATE_FILE = Path("var/sandbox-state.json")
 DEVELOPMENT_SUBJECT = "dev-customer"
 DEVELOPMENT_TOKEN_LIFETIME = timedelta(hours=24)
 #: Beyond what one process is given to finish, before its parent insists.
@@ -214,6 +215,7 @@ def _sandbox_settings(settings: Settings) -> SandboxSettings:
         public_base_url=f"http://{settings.host}:{settings.sandbox_port}",
         webhook_url=f"http://{settings.host}:{settings.port}{WEBHOOK_PATH}",
         webhook_secret=settings.stripe_webhook_secrets[0].get_secret_value(),
+        state_file=SANDBOX_STATE_FILE,
     )
 
 

@@ -13,6 +13,8 @@ log = structlog.stdlib.get_logger()
 
 #: Idle connections are kept this long: longer than a load balancer in front keeps them.
 KEEPALIVE_SECONDS = 75
+#: How long the rest of a body that was refused is read away, so that the client sees the answer and not a reset.
+LINGERING_SECONDS = 2
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -22,12 +24,24 @@ def run(work: Coroutine[object, object, int]) -> int:
         return runner.run(work)
 
 
+def runner_of(app: web.Application, *, shutdown_seconds: float) -> web.AppRunner:
+    """What serves an application: no body is inflated (compressed ones are refused), and nobody is waited for long."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=shutdown_seconds,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        lingering_time=LINGERING_SECONDS,
+        auto_decompress=False,
+    )
+
+
 @asynccontextmanager
 async def listening(
     app: web.Application, *, host: str, port: int, shutdown_seconds: int, reuse_port: bool = False
 ) -> AsyncGenerator[None]:
     """Serve within the block; at its end take nothing new, let requests finish for a bounded time, clean up."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=shutdown_seconds, keepalive_timeout=KEEPALIVE_SECONDS)
+    runner = runner_of(app, shutdown_seconds=shutdown_seconds)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port, reuse_port=reuse_port or None).start()

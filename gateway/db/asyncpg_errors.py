@@ -5,9 +5,13 @@ from typing import Final
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] - it has none
 
-from gateway.db.errors import Conflict, Contention, DatabaseError, DatabaseUnavailable, RuleViolation
+from gateway.db.errors import Conflict, Contention, ContentionReason, DatabaseError, DatabaseUnavailable, RuleViolation
 
-_CONTENTION_STATES: Final = frozenset({"40001", "40P01", "55P03"})
+_CONTENTION_STATES: Final = {
+    "40001": ContentionReason.SERIALIZATION,
+    "40P01": ContentionReason.DEADLOCK,
+    "55P03": ContentionReason.LOCK_TIMEOUT,
+}
 _CONFLICT_STATES: Final = frozenset({"23505", "23P01"})
 _RAISED_BY_TRIGGER: Final = "P0001"
 _CONSTRAINT_CLASS: Final = "23"
@@ -43,7 +47,8 @@ def _translate_state(error: asyncpg.PostgresError) -> DatabaseError | None:
     # A statement prepared before a migration changed its tables; the next try prepares it anew.
     outdated = isinstance(error, asyncpg.InvalidCachedStatementError | asyncpg.OutdatedSchemaCacheError)
     if outdated or state in _CONTENTION_STATES:
-        return Contention(f"PostgreSQL {state}: {error}")
+        reason = _CONTENTION_STATES.get(state, ContentionReason.OUTDATED)
+        return Contention(f"PostgreSQL {state}: {error}", reason=reason)
     if state in _CONFLICT_STATES:
         match = _KEY_COLUMNS.search(_field(error, "detail") or "")
         columns = tuple(match["columns"].split(", ")) if match else ()

@@ -53,15 +53,26 @@ class Engine(Protocol):
     async def aclose(self) -> None: ...
 
 
+class RetryObserver(Protocol):
+    """Told of every transaction that is about to be run again; `reason` is the value of a ContentionReason."""
+
+    def __call__(self, *, reason: str) -> None: ...
+
+
+def _nobody(*, reason: str) -> None:
+    """Watches nothing."""
+
+
 class Database:
     """An open database. Several may be open in one process, of either kind.
 
-    `jitter` returns a number from 0 to 1 and spreads the retries of those who collided.
+    `jitter` returns a number from 0 to 1 and spreads the retries of those who collided; `retried` hears of each.
     """
 
-    def __init__(self, engine: Engine, *, jitter: Callable[[], float]) -> None:
+    def __init__(self, engine: Engine, *, jitter: Callable[[], float], retried: RetryObserver) -> None:
         self._engine = engine
         self._jitter = jitter
+        self._retried = retried
         self._in_transaction: set[asyncio.Task[object] | None] = set()
 
     @property
@@ -89,6 +100,7 @@ class Database:
             try:
                 return await self._run_once(work)
             except Contention as error:
+                self._retried(reason=error.reason.value)
                 log.info("database.retry", attempt=attempt + 1, reason=str(error))
             await asyncio.sleep(self._delay_seconds(attempt))
         return await self._run_once(work)
@@ -176,9 +188,13 @@ class _Reads:
 
 @asynccontextmanager
 async def open_database(
-    url: str, *, limits: DatabaseLimits = DEFAULT_LIMITS, jitter: Callable[[], float] = random.random
+    url: str,
+    *,
+    limits: DatabaseLimits = DEFAULT_LIMITS,
+    jitter: Callable[[], float] = random.random,
+    retried: RetryObserver = _nobody,
 ) -> AsyncGenerator[Database]:
-    """Open the database behind the URL for the length of the block.
+    """Open the database behind the URL for the length of the block; `retried` hears of transactions that are repeated.
 
     Raises DatabaseUrlInvalid, or DatabaseUnavailable when it does not answer. Migrating is `migrate`'s affair.
     """
@@ -189,7 +205,7 @@ async def open_database(
         engine = await SqliteEngine.open(address.path, limits)
     else:
         engine = await AsyncpgEngine.open(address, limits)
-    database = Database(engine, jitter=jitter)
+    database = Database(engine, jitter=jitter, retried=retried)
     try:
         yield database
     finally:

@@ -1,5 +1,7 @@
 """What the data layer says when it refuses: one small tree, the same on SQLite and PostgreSQL."""
 
+from enum import StrEnum
+
 
 class DatabaseError(Exception):
     """Root of everything the data layer raises on purpose.
@@ -32,8 +34,26 @@ class OutcomeUnknown(DatabaseUnavailable):
     """COMMIT was sent but no answer came back: the work is either stored whole or not at all."""
 
 
+class ContentionReason(StrEnum):
+    """How another transaction was in the way; a closed set, so that retries can be counted by it."""
+
+    SERIALIZATION = "serialization"
+    DEADLOCK = "deadlock"
+    LOCK_TIMEOUT = "lock_timeout"
+    #: SQLite's one writer is another process.
+    BUSY = "busy"
+    #: A statement prepared before a migration.
+    OUTDATED = "outdated"
+    #: Two wrote the same name at the same moment.
+    RACE = "race"
+
+
 class Contention(DatabaseUnavailable):
-    """Another transaction was in the way (serialization failure, deadlock, lock timeout, busy file)."""
+    """Another transaction was in the way; `reason` says how."""
+
+    def __init__(self, message: str, *, reason: ContentionReason = ContentionReason.RACE) -> None:
+        self.reason = reason
+        super().__init__(message)
 
 
 class Conflict(DatabaseError):

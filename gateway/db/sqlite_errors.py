@@ -4,7 +4,7 @@ import re
 import sqlite3
 from typing import Final
 
-from gateway.db.errors import Conflict, Contention, DatabaseError, DatabaseUnavailable, RuleViolation
+from gateway.db.errors import Conflict, Contention, ContentionReason, DatabaseError, DatabaseUnavailable, RuleViolation
 from gateway.db.sqlite_thread import ConnectionStopped
 
 _PRIMARY_CODE_MASK: Final = 0xFF
@@ -37,7 +37,7 @@ def translate_sqlite(error: sqlite3.Error) -> DatabaseError | None:
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)  # errors of the sqlite3 module itself have none
     primary = code & _PRIMARY_CODE_MASK
     if primary in _BUSY_CODES:
-        return Contention(f"SQLite: {error}.")
+        return Contention(f"SQLite: {error}.", reason=ContentionReason.BUSY)
     if code in _UNIQUE_CODES:
         return _conflict(str(error))
     if primary == sqlite3.SQLITE_CONSTRAINT:

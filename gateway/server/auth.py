@@ -15,7 +15,8 @@ from gateway.domain.identity import Caller
 from gateway.server.jwks import RemoteKeys
 
 TOKEN_CHARACTERS_MAX = 8 * 1024
-SUBJECT_CHARACTERS_MAX = 255
+#: A subject goes to Stripe as the session's client_reference_id, which takes at most this many.
+SUBJECT_CHARACTERS_MAX = 200
 SECRET_BYTES_MIN = 32
 LIFETIME_SECONDS_MAX = 24 * 60 * 60
 LEEWAY_SECONDS = 10

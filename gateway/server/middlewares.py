@@ -14,6 +14,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 REQUEST_ID = "X-Request-Id"
 SLOW_SECONDS = 1.0
+#: Doors that machines knock at every few seconds: logged only when something is not ordinary.
+_QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _SECURITY_HEADERS = {
@@ -41,7 +43,8 @@ def middlewares(
 ) -> tuple[Middleware, ...]:
     """The middlewares for all routes, outermost first; `seconds` is a clock that only its differences are taken of.
 
-    `log_ordinary=False` keeps the log to answers that are errors or slow, for a gateway whose proxy logs the rest.
+    Ordinary answers of the health doors are not logged. `log_ordinary=False` keeps the log to answers that are errors
+    or slow, for a gateway whose proxy logs the rest.
     """
 
     @web.middleware
@@ -57,7 +60,8 @@ def middlewares(
         taken, status, route = seconds() - started, response.status, _route(request)
         if observe is not None:
             observe(route=route, status=status, seconds=taken)
-        if log_ordinary or status >= HTTPStatus.BAD_REQUEST or taken >= SLOW_SECONDS:
+        ordinary_too = log_ordinary and route not in _QUIET_ROUTES
+        if ordinary_too or status >= HTTPStatus.BAD_REQUEST or taken >= SLOW_SECONDS:
             log.info("http.request", method=request.method, route=route, status=status, ms=round(taken * 1000, 1))
         return response
 

@@ -22,6 +22,8 @@ UNCLEAR_DAYS_MAX = 3
 RETRY_SECONDS_FIRST = 1
 RETRY_SECONDS_MAX = 3600
 ERROR_CHARACTERS_MAX = 500
+#: Among how many waiting events, those due first, the oldest is looked for.
+WAITING_LOOKED_AT_MAX = 1000
 
 
 class LeaseLost(Exception):
@@ -87,6 +89,19 @@ async def claim_events(database: Database, *, now: datetime, limit: int) -> list
         return [_claimed(row) for row in rows]
 
     return await database.run(work)
+
+
+async def oldest_waiting(database: Database) -> datetime | None:
+    """When the oldest event that is neither done nor set aside was received; None when nothing waits.
+
+    Walks the first part of the index `stripe_event_due` and no more, however long the queue is.
+    """
+    row = await database.fetch_one(
+        "SELECT min(received_at) AS received_at FROM (SELECT received_at FROM stripe_event "
+        "WHERE state IN ('new', 'doing') ORDER BY due_at LIMIT $1) AS waiting",
+        (WAITING_LOOKED_AT_MAX,),
+    )
+    return None if row is None or row["received_at"] is None else as_time(row["received_at"])
 
 
 async def finish_event(

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -32,6 +32,20 @@ _KEY = re.compile(r"(?:sk|rk)_(?P<mode>test|live)_[A-Za-z0-9_]+", re.ASCII)
 
 _T = TypeVar("_T")
 log = structlog.get_logger()
+
+
+class CallObserver(Protocol):
+    """Told how every call ended, its retries included.
+
+    `outcome` is `ok`, `rejected` (a definite no), `unavailable` (no clear answer), `missing` (there is no such object)
+    or `cancelled` (the caller gave up).
+    """
+
+    def __call__(self, *, call: str, outcome: str, seconds: float) -> None: ...
+
+
+def nobody(*, call: str, outcome: str, seconds: float) -> None:
+    """Watches nothing."""
 
 
 class StripeSettingsError(ValueError):
@@ -88,10 +102,11 @@ class Page(Generic[_T]):
 
 @dataclass(frozen=True, slots=True)
 class StripeConnection:
-    """A StripeClient whose every call is logged and fails in the domain's words only."""
+    """A StripeClient whose every call is logged, observed, and fails in the domain's words only."""
 
     client: stripe.StripeClient
     livemode: bool
+    observe: CallObserver = nobody
 
     @property
     def v1(self) -> stripe.V1Services:
@@ -150,18 +165,24 @@ class StripeConnection:
             answer = await request
             result = read(Fields(answer.to_dict(for_json=True)))
         except asyncio.CancelledError:
-            log.warning("stripe.call", call=call, ms=_ms(timer() - started), outcome="cancelled")
+            seconds = timer() - started
+            self.observe(call=call, outcome="cancelled", seconds=seconds)
+            log.warning("stripe.call", call=call, ms=_ms(seconds), outcome="cancelled")
             raise
         except (stripe.StripeError, MalformedAnswer, TimeoutError, aiohttp.ClientError) as error:
-            _log_failure(call, error, ms=_ms(timer() - started))
+            seconds = timer() - started
+            self.observe(call=call, outcome=_outcome(error), seconds=seconds)
+            _log_failure(call, error, ms=_ms(seconds))
             raise
+        seconds = timer() - started
+        self.observe(call=call, outcome="ok", seconds=seconds)
         response = answer.last_response
         replayed = response is not None and response.headers.get("Idempotent-Replayed") == "true"
         request_id = response.request_id if response is not None else None
         log.info(
             "stripe.call",
             call=call,
-            ms=_ms(timer() - started),
+            ms=_ms(seconds),
             outcome="ok",
             request_id=request_id,
             replayed=replayed,
@@ -192,6 +213,7 @@ async def open_connection(
     timeout_seconds: float = TIMEOUT_SECONDS,
     max_network_retries: int = NETWORK_RETRIES,
     sleep: Sleep = asyncio.sleep,
+    observe: CallObserver = nobody,
 ) -> AsyncGenerator[StripeConnection]:
     """A connection bound to the running event loop, closed at the end.
 
@@ -218,13 +240,19 @@ async def open_connection(
             max_network_retries=max_network_retries,
             http_client=CarefulClient(session=session, timeout_seconds=timeout_seconds, sleep=sleep),
         )
-        yield StripeConnection(client=client, livemode=livemode)
+        yield StripeConnection(client=client, livemode=livemode, observe=observe)
 
 
 def _read_page(fields: Fields, read: Callable[[Fields], _T]) -> Page[_T]:
     entries = fields.children()
     last_id = entries[-1].text("id") if entries else None
     return Page(entries=tuple(read(entry) for entry in entries), has_more=fields.flag("has_more"), last_id=last_id)
+
+
+def _outcome(error: Exception) -> str:
+    if is_missing(error):
+        return "missing"
+    return "unavailable" if isinstance(domain_error(error), ProviderUnavailable) else "rejected"
 
 
 def _log_failure(call: str, error: Exception, *, ms: int) -> None:

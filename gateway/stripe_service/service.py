@@ -8,7 +8,9 @@ from gateway.stripe_service.checkouts import CheckoutCalls
 from gateway.stripe_service.connection import (
     NETWORK_RETRIES,
     TIMEOUT_SECONDS,
+    CallObserver,
     StripeConnection,
+    nobody,
     open_connection,
 )
 from gateway.stripe_service.customers import CustomerCalls
@@ -44,8 +46,11 @@ async def open_stripe(
     timeout_seconds: float = TIMEOUT_SECONDS,
     max_network_retries: int = NETWORK_RETRIES,
     sleep: Sleep = asyncio.sleep,
+    observe: CallObserver = nobody,
 ) -> AsyncGenerator[StripeService]:
     """A StripeService for the running event loop; its connections are its own and are closed at the end.
+
+    `observe` hears of every call; metrics listen there.
 
     Raises:
         StripeSettingsError: the key or the address cannot be used.
@@ -56,5 +61,6 @@ async def open_stripe(
         timeout_seconds=timeout_seconds,
         max_network_retries=max_network_retries,
         sleep=sleep,
+        observe=observe,
     ) as connection:
         yield StripeService(connection)

@@ -137,6 +137,25 @@ async def test_failure_raised_at_commit_is_retried(shop_database: Database) -> N
     assert await shop_database.fetch("SELECT cents FROM till") == [{"cents": 2}]
 
 
+@pytest.mark.parametrize(
+    ("state", "reason"), [("40001", "serialization"), ("40P01", "deadlock"), ("55P03", "lock_timeout")]
+)
+async def test_every_retry_is_told_with_its_reason(shop_url: str, state: str, reason: str) -> None:
+    reasons: list[str] = []
+
+    def retried(*, reason: str) -> None:
+        reasons.append(reason)
+
+    async def twice_in_the_way(connection: Connection) -> None:
+        if len(reasons) < 2:
+            await connection.execute(RAISE_40001.replace("40001", state))
+
+    async with open_database(shop_url, jitter=lambda: 0.0, retried=retried) as database:
+        await database.run(twice_in_the_way)
+
+    assert reasons == [reason, reason]
+
+
 async def test_retries_end_with_contention(shop_database: Database) -> None:
     tries = 0
 
@@ -184,13 +203,17 @@ async def test_conflict_is_not_retried(shop_database: Database) -> None:
 @pytest.mark.parametrize("engine", ["sqlite"])
 async def test_file_locked_by_another_program_is_contention(shop_url: str, engine: str) -> None:
     tries = 0
+    reasons: list[str] = []
+
+    def retried(*, reason: str) -> None:
+        reasons.append(reason)
 
     async def add(connection: Connection) -> None:
         nonlocal tries
         tries += 1
         await connection.execute("UPDATE till SET cents = cents + 1")
 
-    async with open_database(shop_url, limits=NO_WAIT, jitter=lambda: 0.0) as database:
+    async with open_database(shop_url, limits=NO_WAIT, jitter=lambda: 0.0, retried=retried) as database:
         with sqlite3.connect(Path(shop_url.removeprefix("sqlite://")), isolation_level=None) as stranger:
             stranger.execute("BEGIN IMMEDIATE")
             with pytest.raises(Contention, match="locked"):
@@ -200,6 +223,7 @@ async def test_file_locked_by_another_program_is_contention(shop_url: str, engin
         stranger.close()
         await database.run(add)
     assert tries == 1
+    assert reasons == ["busy"] * RETRIES_MAX
 
 
 async def test_busy_pool_is_unavailable_not_forever(shop_url: str) -> None:

@@ -107,9 +107,11 @@ async def plain(asked: Awaitable[stripe.StripeObject]) -> Json:
 
 @asynccontextmanager
 async def local_stripe(
-    settings: SandboxSettings | None = None, *, clock: Clock | None = None
+    settings: SandboxSettings | None = None, *, clock: Clock | None = None, seed: int = 7
 ) -> AsyncGenerator[LocalStripe]:
-    app = await build_sandbox(settings or SandboxSettings(), clock=clock or SystemClock(), randomness=random.Random(7))
+    """A second one on the same state needs a `seed` of its own, or it makes the same ids again."""
+    randomness = random.Random(seed)
+    app = await build_sandbox(settings or SandboxSettings(), clock=clock or SystemClock(), randomness=randomness)
     findings: list[str] = []
     events: list[Json] = []
     judge = described()

@@ -287,7 +287,24 @@ async def test_subscriptions_are_listed_by_status(local: LocalStripe) -> None:
     assert await listed("status=canceled") == [first["id"]]
     assert await listed("status=ended") == [first["id"]]
     assert await listed(f"price={shop.monthly}&status=all") == [first["id"]]
-    assert await listed("customer=cus_none") == []
+
+
+async def test_the_subscriptions_of_a_customer_who_never_was_are_refused(local: LocalStripe) -> None:
+    refused = await local.refused("GET", "/v1/subscriptions", "customer=cus_none&status=all")
+    assert refused == (400, "resource_missing", "customer", "No such customer: 'cus_none'")
+
+
+async def test_a_deleted_customer_still_has_its_canceled_subscriptions(local: LocalStripe) -> None:
+    shop = await open_shop(local)
+    bought = await subscribe(local, shop)
+    await local.sdk.v1.customers.delete_async(shop.customer)
+
+    async def listed(query: str) -> list[str]:
+        form = f"customer={shop.customer}{query}"
+        return [one["id"] for one in (await local.ok("GET", "/v1/subscriptions", form))["data"]]
+
+    assert await listed("&status=all") == [bought["id"]]
+    assert await listed("") == []
 
 
 async def test_deleting_a_customer_ends_its_subscriptions(local: LocalStripe) -> None:

@@ -101,7 +101,7 @@ BAD = {
     "sub as a number": signed(claims(sub=7)),
     "sub empty": signed(claims(sub="")),
     "sub blank": signed(claims(sub="  ")),
-    "sub too long": signed(claims(sub="a" * 256)),
+    "sub too long": signed(claims(sub="a" * 201)),
     "sub with a line break": signed(claims(sub="user\n1")),
     "sub with NUL": signed(claims(sub="user\x00")),
     "sub that turns the text around": signed(claims(sub="user\u202e1")),
@@ -182,7 +182,7 @@ async def test_issuer_and_audience_are_not_looked_at_when_not_configured() -> No
         {"nbf": NOW_SECONDS + 10},
         {"exp": NOW_SECONDS + 24 * 3600},
         {"iat": NOW_SECONDS - 0.5, "exp": NOW_SECONDS + 0.5},
-        {"sub": "a" * 255},
+        {"sub": "a" * 200},
         {"sub": "Žofie Ω"},
     ],
 )

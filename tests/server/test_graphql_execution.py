@@ -274,3 +274,23 @@ async def test_a_value_that_json_cannot_hold_is_masked_not_sent_in_half(door: Do
     content = await door.query("{ hello tooLarge }")
     assert content["data"] == {"hello": "hello world", "tooLarge": None}
     assert content["errors"][0]["path"] == ["tooLarge"]
+
+
+async def test_every_operation_that_ran_is_told_by_kind_and_outcome() -> None:
+    seen: list[tuple[str, str]] = []
+
+    def observe(*, kind: str, outcome: str) -> None:
+        seen.append((kind, outcome))
+
+    async with open_door(observe=observe) as door:
+        await door.post(entries("{ hello }", "{ boom hello }", "mutation { add(value: 1) }", "mutation { fail }"))
+        await door.post(entries("{ unknown }", "{ total }"))
+        await door.post("no operation at all")
+
+    assert seen == [
+        ("query", "ok"),
+        ("query", "error"),
+        ("mutation", "ok"),
+        ("mutation", "error"),
+        ("query", "ok"),
+    ]

@@ -141,7 +141,7 @@ async def test_metrics_are_prometheus_text_with_every_name(aiohttp_client: Aioht
     metrics.event_applied(event_type="checkout.session.completed")
     metrics.event_died(event_type="invoice.paid")
     metrics.oldest_event_waits(seconds=12.5)
-    metrics.stripe_called(call="create_checkout_session", outcome="ok", seconds=0.3)
+    metrics.stripe_called(call="checkout.sessions.create", outcome="ok", seconds=0.3)
     metrics.checkout_settled(mode="DEPOSIT")
     metrics.ledger_entry_recorded(kind="DEPOSIT")
     metrics.transaction_retried(reason="serialization")
@@ -159,12 +159,23 @@ async def test_metrics_are_prometheus_text_with_every_name(aiohttp_client: Aioht
         'gateway_stripe_events_applied_total{type="checkout.session.completed"} 1.0',
         'gateway_stripe_events_dead_total{type="invoice.paid"} 1.0',
         "gateway_stripe_events_oldest_seconds 12.5",
-        'gateway_stripe_call_seconds_count{call="create_checkout_session",outcome="ok"} 1.0',
+        'gateway_stripe_call_seconds_count{call="checkout.sessions.create",outcome="ok"} 1.0',
         'gateway_checkouts_settled_total{mode="DEPOSIT"} 1.0',
         'gateway_ledger_entries_total{kind="DEPOSIT"} 1.0',
         'gateway_database_retries_total{reason="serialization"} 1.0',
     ):
         assert line in lines
+
+
+async def test_a_process_whose_worker_has_not_looked_does_not_claim_that_nothing_waits() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+
+    unknown = registry.get_sample_value("gateway_stripe_events_oldest_seconds")
+    metrics.oldest_event_waits(seconds=0)
+
+    assert str(unknown) == "nan"
+    assert registry.get_sample_value("gateway_stripe_events_oldest_seconds") == 0
 
 
 async def test_two_gateways_in_one_process_count_apart() -> None:

@@ -22,6 +22,10 @@ async def broken(request: web.Request) -> web.Response:
     raise ValueError("postgres://user:password@db")
 
 
+async def sick(request: web.Request) -> web.Response:
+    return web.Response(status=503)
+
+
 async def own_policy(request: web.Request) -> web.Response:
     return web.Response(headers={"Content-Security-Policy": "default-src 'self'"})
 
@@ -50,7 +54,7 @@ class Ticks:
 
 @asynccontextmanager
 async def serving(
-    *, log_ordinary: bool = True, seen: list[tuple[str, int, float]] | None = None
+    *, log_ordinary: bool = True, sick_doors: bool = False, seen: list[tuple[str, int, float]] | None = None
 ) -> AsyncGenerator[Client]:
     ids = count(1)
 
@@ -66,6 +70,8 @@ async def serving(
     app.on_response_prepare.append(hide_server)
     app.router.add_get("/fine", fine)
     app.router.add_get("/things/{name}", fine)
+    for door in ("/healthz", "/readyz", "/metrics"):
+        app.router.add_get(door, sick if sick_doors else fine)
     app.router.add_get("/broken", broken)
     app.router.add_get("/policy", own_policy)
     app.router.add_get("/moved", moved)
@@ -156,6 +162,23 @@ async def test_the_log_can_be_kept_to_what_is_not_ordinary() -> None:
             await client.get("/fine")
             await client.get("/nowhere")
     assert [(entry["route"], entry["status"]) for entry in logs] == [("unmatched", 404)]
+
+
+@pytest.mark.parametrize("door", ["/healthz", "/readyz", "/metrics"])
+async def test_a_healthy_answer_of_a_health_door_is_not_logged(door: str) -> None:
+    with capture_logs() as logs:
+        async with serving() as client:
+            await client.get(door)
+            await client.get("/fine")
+    assert [entry["route"] for entry in logs] == ["/fine"]
+
+
+@pytest.mark.parametrize("door", ["/healthz", "/readyz", "/metrics"])
+async def test_a_sick_answer_of_a_health_door_is_logged(door: str) -> None:
+    with capture_logs() as logs:
+        async with serving(sick_doors=True) as client:
+            await client.get(door)
+    assert [(entry["route"], entry["status"]) for entry in logs] == [(door, 503)]
 
 
 async def test_every_answer_is_counted() -> None:

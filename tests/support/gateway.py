@@ -38,9 +38,9 @@ START: Final = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 PATIENCE_SECONDS: Final = 20.0
 POLL_SECONDS: Final = 0.02
 #: How long a gateway that meets faults waits for an answer of Stripe.
-HASTY_SECONDS: Final = 0.6
+HASTY_SECONDS: Final = 0.4
 #: How long Stripe keeps it waiting: longer than that.
-HANG_SECONDS: Final = 1.0
+HANG_SECONDS: Final = 0.7
 
 Json = dict[str, Any]
 

@@ -1,7 +1,7 @@
 """POST /graphql from the first header to the last byte: check everything, then run, then answer."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import strawberry
 import structlog
@@ -40,6 +40,16 @@ BATCH_MAX: Final = 8
 log = structlog.stdlib.get_logger(__name__)
 
 
+class ObserveOperation(Protocol):
+    """Told of every operation that ran: `query` or `mutation`; `ok`, or `error` if its answer has top-level errors."""
+
+    def __call__(self, *, kind: str, outcome: str) -> None: ...
+
+
+def _nobody(*, kind: str, outcome: str) -> None:
+    """Watches nothing."""
+
+
 class GraphQLEdge:
     """A thin, strict GraphQL-over-HTTP handler around a Strawberry schema.
 
@@ -57,6 +67,7 @@ class GraphQLEdge:
         plan: Plan,
         new_error_id: Callable[[], str],
         unavailable: tuple[type[Exception], ...] = (),
+        observe: ObserveOperation = _nobody,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         batch_max: int = BATCH_MAX,
         introspection: bool = False,
@@ -67,9 +78,11 @@ class GraphQLEdge:
 
         `plan` is asked once for each operation of a document, `new_context` once for each run of queries and for each
         mutation (see gateway/server/graphql/context.py). Exceptions of the types in `unavailable` are answered with
-        SERVICE_UNAVAILABLE and 503; any other is a bug, answered with an id of `new_error_id`.
+        SERVICE_UNAVAILABLE and 503; any other is a bug, answered with an id of `new_error_id`. `observe` hears of every
+        operation that ran, not of those that were refused before.
         """
         self._authenticate = authenticate
+        self._observe = observe
         self._new_context = new_context
         self._batch_max = batch_max
         self._body_seconds_max = body_seconds_max
@@ -115,7 +128,10 @@ class GraphQLEdge:
         ready = [entry for entry in checked if isinstance(entry, Ready)]
         if any(entry.is_mutation for entry in ready):
             refuse_repeated_keys(body.raw)
-        ran = iter(await self._execution.run(ready, lambda: self._new_context(caller, request)))
+        executed = await self._execution.run(ready, lambda: self._new_context(caller, request))
+        for entry, answer in zip(ready, executed, strict=True):
+            self._observe(kind=entry.operation.kind.value, outcome="error" if "errors" in answer.body else "ok")
+        ran = iter(executed)
         return [next(ran) if isinstance(entry, Ready) else entry for entry in checked]
 
     def _check(self, entry: OperationRequest) -> Ready | Answer:
