@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from gateway.domain.clock import Clock
 from gateway.sandbox.clock import SandboxClock
@@ -18,6 +19,8 @@ from gateway.sandbox.engine.book import Book, Surroundings
 from gateway.sandbox.engine.world import World
 from gateway.sandbox.hosted_world import HostedPages
 from gateway.sandbox.ids import Ids
+from gateway.sandbox.memory.file import StateFile
+from gateway.sandbox.memory.memory import Memory
 from gateway.sandbox.pages import add_page_routes
 from gateway.sandbox.refusals import Json
 from gateway.sandbox.resources.every import ALL_OPERATIONS
@@ -41,18 +44,19 @@ async def build_sandbox(
 ) -> web.Application:
     """The local Stripe as an application: the API, the hosted pages and the control door.
 
-    All state is in memory and belongs to this application alone. A seeded `randomness` makes its ids repeatable.
+    All state belongs to this application alone, and is in memory unless the settings name a file for it. A seeded
+    `randomness` makes its ids repeatable.
     """
     world = World(_surroundings(settings, clock, randomness or random.SystemRandom()))
     sender = Sender(world)
     listeners = Listeners(world)
     world.around.publish = _to_each(sender.publish, listeners.publish)
-    seed(world)
     faults, keys = Faults(), IdempotencyKeys()
     requests = RequestLog(kept_max=settings.request_log_max)
     door = Door(world, Routes((*ALL_OPERATIONS, listeners.operation())), faults=faults, keys=keys, log=requests)
-    control = ControlDoor(world, sender=sender, faults=faults, keys=keys, log=requests, seed=seed)
-    app = web.Application(client_max_size=BODY_BYTES_MAX + 1)
+    memory = _memory(world, keys=keys, sender=sender)
+    control = ControlDoor(world, sender=sender, faults=faults, keys=keys, log=requests, seed=_beginning(memory))
+    app = web.Application(client_max_size=BODY_BYTES_MAX + 1, middlewares=[_noticing(world)])
     app[WORLD] = world
     app[SENDER] = sender
     app.router.add_route("*", "/v1/{rest:.*}", door.handle)
@@ -60,8 +64,43 @@ async def build_sandbox(
     listeners.add_routes(app)
     add_page_routes(app, HostedPages(world))
     app.on_shutdown.append(door.stop)
+    if memory is not None:
+        app.cleanup_ctx.append(memory.live)
     app.cleanup_ctx.append(_background)
     return app
+
+
+def _memory(world: World, *, keys: IdempotencyKeys, sender: Sender) -> Memory | None:
+    settings = world.around.settings
+    if settings.state_file is None:
+        return None
+    file = StateFile(settings.state_file)
+    return Memory(file, world=world, keys=keys, sender=sender, poll_seconds=settings.state_poll_seconds)
+
+
+def _beginning(memory: Memory | None) -> Callable[[World], None]:
+    """What a reset ends with: as at the start, in the file too."""
+
+    def begin(world: World) -> None:
+        seed(world)
+        if memory is not None:
+            memory.save()
+
+    return begin
+
+
+def _noticing(world: World) -> Middleware:
+    """Whatever was asked for may have changed something, on the pages and at the control door too."""
+
+    @web.middleware
+    async def notice(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        finally:
+            if request.method != "GET":
+                world.changes += 1
+
+    return notice
 
 
 def _surroundings(settings: SandboxSettings, clock: Clock, randomness: random.Random) -> Surroundings:
@@ -94,14 +133,23 @@ def _nowhere(book: Book, kind: str, id: str) -> bool:
 
 
 def seed(world: World) -> None:
-    """What is there from the start: the endpoint of the settings."""
-    settings = world.around.settings
-    if settings.webhook_url is not None:
+    """What is there from the start: the endpoint of the settings, which follows them from one start to the next."""
+    settings, platform = world.around.settings, world.platform
+    former = platform.find("webhook_endpoint", world.seeded_endpoint)
+    if settings.webhook_url is None:
+        if former is not None:
+            endpoints.remove_endpoint(platform, former)
+        return
+    if former is None:
         params: Json = {"url": settings.webhook_url, "enabled_events": ["*"]}
-        endpoints.new_endpoint(world.platform, params, secret=settings.webhook_secret)
+        former = endpoints.new_endpoint(platform, params, secret=settings.webhook_secret)
+        world.seeded_endpoint = former["id"]
+    former["url"] = settings.webhook_url
+    platform.behind.endpoint_secrets[former["id"]] = [settings.webhook_secret]
 
 
 async def _background(app: web.Application) -> AsyncIterator[None]:
+    seed(app[WORLD])
     app[SENDER].start()
     ticking = asyncio.create_task(_tick(app[WORLD]))
     yield

@@ -23,6 +23,10 @@ class SandboxClock:
             return self._held_at
         return self.real_now() + self._skipped_seconds
 
+    @property
+    def skipped_seconds(self) -> int:
+        return self._skipped_seconds
+
     def skip(self, seconds: int) -> None:
         assert seconds >= 0
         self._skipped_seconds += seconds

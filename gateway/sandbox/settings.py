@@ -1,6 +1,7 @@
 """What the local Stripe is told when it starts."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.sandbox.catalogue import LATEST_API_VERSION
 
@@ -39,6 +40,10 @@ class SandboxSettings:
     delayed_payment_seconds: int = 3 * 86_400
     """When a payment by a card that pays later settles by itself."""
     funds_available_seconds: int = 2 * 86_400
+    state_file: Path | None = None
+    """Where the state is kept over a restart; None keeps it in memory only."""
+    state_poll_seconds: float = 1.0
+    """How often, in real time, a state that changed is written."""
     request_log_max: int = 10_000
     fault_hang_seconds: float = 60.0
     """How long a request under a time-out fault is kept waiting before the connection is cut."""

@@ -116,14 +116,14 @@ class Book:
             raise missing_in_path(_NAMES.get(kind, kind), id, hint=self._hint(kind, id))
         return thing
 
-    def in_params(self, kind: str, id: str, *, param: str) -> Json:
-        """The object a request names in a parameter.
+    def in_params(self, kind: str, id: str, *, param: str, deleted_too: bool = False) -> Json:
+        """The object a request names in a parameter; a deleted customer is missing unless `deleted_too`.
 
         Raises:
             Refusal: 400 resource_missing with the parameter.
         """
         thing = self.find(kind, id)
-        if thing is None or id in self.behind.deleted:
+        if thing is None or (id in self.behind.deleted and not deleted_too):
             raise missing_in_params(_NAMES.get(kind, kind), id, param=param, hint=self._hint(kind, id))
         return thing
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.sandbox.engine import customers, invoices, payments, renewals, subscriptions
-from gateway.sandbox.engine.agenda import Turn
+from gateway.sandbox.engine.agenda import Turn, deed
 from gateway.sandbox.engine.blanks import nulls
 from gateway.sandbox.engine.book import Book
 from gateway.sandbox.engine.cards import Card, Conduct, Decline
@@ -27,9 +27,10 @@ def success_url(session: Json) -> str:
 
 
 def plan_expiry(book: Book, session: Json) -> None:
-    book.around.agenda.at(session["expires_at"], Turn.EXPIRE, lambda: _expire_when_due(book, session))
+    book.around.agenda.at(session["expires_at"], Turn.EXPIRE, book, _expire_when_due, session)
 
 
+@deed("checkout.expire")
 def _expire_when_due(book: Book, session: Json) -> None:
     if session["status"] == "open":
         expire(book, session)
@@ -216,9 +217,10 @@ def _complete(book: Book, session: Json, customer: Json | None, email: str | Non
     intent = book.find("payment_intent", intent_id)
     if intent is not None and intent["status"] == "processing":
         due = book.now + book.settings.delayed_payment_seconds
-        book.around.agenda.at(due, Turn.SETTLE, lambda: _settle_when_due(book, intent))
+        book.around.agenda.at(due, Turn.SETTLE, book, _settle_when_due, intent)
 
 
+@deed("payment.settle")
 def _settle_when_due(book: Book, intent: Json) -> None:
     if intent["status"] != "processing":
         return

@@ -50,6 +50,13 @@ def change_endpoint(book: Book, endpoint: Json, params: Json) -> Json:
     return endpoint
 
 
+def remove_endpoint(book: Book, endpoint: Json) -> None:
+    """Nothing goes there any more, not even what waits for another try."""
+    del book.table("webhook_endpoint")[endpoint["id"]]
+    book.behind.endpoint_secrets.pop(endpoint["id"], None)
+    book.behind.connect_endpoints.discard(endpoint["id"])
+
+
 def _check_types(types: list[str]) -> None:
     if not types:
         raise parameter_invalid("You must subscribe to at least one event.", param="enabled_events")

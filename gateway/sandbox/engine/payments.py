@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway.sandbox.engine import disputes
-from gateway.sandbox.engine.agenda import Turn
+from gateway.sandbox.engine.agenda import Turn, deed
 from gateway.sandbox.engine.balance import fee_cents, move_balance
 from gateway.sandbox.engine.blanks import nulls, or_none
 from gateway.sandbox.engine.book import Book
@@ -98,12 +98,13 @@ def attempt(book: Book, intent: Json, method: Json, *, owner_present: bool) -> A
         return Attempt("processing", charge)
     mark_paid(book, intent, charge)
     if card.conduct in {Conduct.DISPUTES, Conduct.INQUIRES}:
-        book.around.agenda.at(book.now, Turn.SETTLE, lambda: _dispute(book, charge, card))
+        book.around.agenda.at(book.now, Turn.SETTLE, book, _dispute, charge, card.conduct is Conduct.INQUIRES)
     return Attempt("paid", charge)
 
 
-def _dispute(book: Book, charge: Json, card: Card) -> None:
-    disputes.open_dispute(book, charge, inquiry=card.conduct is Conduct.INQUIRES)
+@deed("charge.dispute")
+def _dispute(book: Book, charge: Json, inquiry: bool) -> None:
+    disputes.open_dispute(book, charge, inquiry=inquiry)
 
 
 def decline_of(card: Card, *, owner_present: bool) -> Decline | None:

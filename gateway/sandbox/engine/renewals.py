@@ -3,7 +3,7 @@
 from typing import Final
 
 from gateway.sandbox.engine import invoices, subscriptions
-from gateway.sandbox.engine.agenda import Turn
+from gateway.sandbox.engine.agenda import Turn, deed
 from gateway.sandbox.engine.book import Book
 from gateway.sandbox.engine.customers import saved_method
 from gateway.sandbox.engine.periods import period_at
@@ -16,17 +16,19 @@ _RENEWING: Final = frozenset({"active", "past_due", "trialing", "unpaid"})
 def watch(book: Book, subscription: Json) -> None:
     """Renew the subscription when its present period ends; called once for each period."""
     end = subscriptions.current_period(subscription)[1]
-    book.around.agenda.at(end, Turn.RENEW, lambda: _renew(book, subscription, end))
+    book.around.agenda.at(end, Turn.RENEW, book, _renew, subscription, end)
     if subscription["status"] == "trialing":
         notice = max(book.now, end - subscriptions.TRIAL_NOTICE_SECONDS)
-        book.around.agenda.at(notice, Turn.SETTLE, lambda: _tell_of_trial_end(book, subscription, end))
+        book.around.agenda.at(notice, Turn.SETTLE, book, _tell_of_trial_end, subscription, end)
 
 
+@deed("subscription.tell_of_trial_end")
 def _tell_of_trial_end(book: Book, subscription: Json, end: int) -> None:
     if subscription["status"] == "trialing" and subscription["trial_end"] == end:
         book.emit("customer.subscription.trial_will_end", subscription)
 
 
+@deed("subscription.renew")
 def _renew(book: Book, subscription: Json, due: int) -> None:
     former = subscriptions.current_period(subscription)
     if former[1] != due or subscription["status"] not in _RENEWING:
@@ -103,9 +105,10 @@ def _plan_collection(book: Book, subscription: Json, invoice: Json) -> None:
         return
     at = book.now + book.settings.invoice_draft_seconds
     invoice["automatically_finalizes_at"] = at
-    book.around.agenda.at(at, Turn.COLLECT, lambda: _finalize_and_collect(book, subscription, invoice))
+    book.around.agenda.at(at, Turn.COLLECT, book, _finalize_and_collect, subscription, invoice)
 
 
+@deed("invoice.finalize_and_collect")
 def _finalize_and_collect(book: Book, subscription: Json, invoice: Json) -> None:
     if invoice["status"] != "draft" or not invoice["auto_advance"]:
         return
@@ -161,7 +164,7 @@ def after_failure(book: Book, subscription: Json, invoice: Json) -> None:
     with book.changing(invoice, "invoice.updated"):
         invoice["next_payment_attempt"] = at
     if at is not None:
-        book.around.agenda.at(at, Turn.COLLECT, lambda: _retry(book, subscription, invoice, at))
+        book.around.agenda.at(at, Turn.COLLECT, book, _retry, subscription, invoice, at)
     _set_owing_status(book, subscription, last=tries > len(days))
 
 
@@ -174,6 +177,7 @@ def _set_owing_status(book: Book, subscription: Json, *, last: bool) -> None:
         subscription["status"] = status
 
 
+@deed("invoice.retry")
 def _retry(book: Book, subscription: Json, invoice: Json, planned: int) -> None:
     if invoice["status"] == "open" and invoice["next_payment_attempt"] == planned:
         collect(book, subscription, invoice)

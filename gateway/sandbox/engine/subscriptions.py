@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.sandbox.engine import invoices, payments
-from gateway.sandbox.engine.agenda import Turn
+from gateway.sandbox.engine.agenda import Turn, deed
 from gateway.sandbox.engine.blanks import list_of, nulls, or_none
 from gateway.sandbox.engine.book import Book
 from gateway.sandbox.engine.catalog import plan_of
@@ -167,12 +167,11 @@ def begin(book: Book, order: SubscriptionOrder, *, error_if_incomplete: bool = F
         with book.changing(subscription, "customer.subscription.updated"):
             subscription["status"] = "active"
     if subscription["status"] == "incomplete":
-        book.around.agenda.at(
-            book.now + INCOMPLETE_SECONDS, Turn.EXPIRE, lambda: _expire_incomplete(book, subscription)
-        )
+        book.around.agenda.at(book.now + INCOMPLETE_SECONDS, Turn.EXPIRE, book, _expire_incomplete, subscription)
     return subscription
 
 
+@deed("subscription.expire_incomplete")
 def _expire_incomplete(book: Book, subscription: Json) -> None:
     if subscription["status"] != "incomplete":
         return
@@ -201,9 +200,10 @@ def schedule_cancel(book: Book, subscription: Json, *, cancel_at: int | None, by
             **details,
         }
     if cancel_at is not None:
-        book.around.agenda.at(cancel_at, Turn.CANCEL, lambda: _cancel_as_planned(book, subscription, cancel_at))
+        book.around.agenda.at(cancel_at, Turn.CANCEL, book, _cancel_as_planned, subscription, cancel_at)
 
 
+@deed("subscription.cancel_as_planned")
 def _cancel_as_planned(book: Book, subscription: Json, planned: int) -> None:
     if subscription["cancel_at"] == planned and subscription["status"] not in ENDED:
         cancel(book, subscription, reason="cancellation_requested")
@@ -237,4 +237,4 @@ def subscription_id_of(invoice: Json) -> str | None:
 def schedule_cancel_quietly(book: Book, subscription: Json, cancel_at: int) -> None:
     """Move a planned end along with its period, inside a change that tells of itself."""
     subscription["cancel_at"] = cancel_at
-    book.around.agenda.at(cancel_at, Turn.CANCEL, lambda: _cancel_as_planned(book, subscription, cancel_at))
+    book.around.agenda.at(cancel_at, Turn.CANCEL, book, _cancel_as_planned, subscription, cancel_at)

@@ -19,6 +19,10 @@ class World:
     def __init__(self, around: Surroundings) -> None:
         self.around = around
         self.connected_accounts: set[str] = set()
+        self.seeded_endpoint: str | None = None
+        """The webhook endpoint that stands for the settings, by id."""
+        self.changes = 0
+        """Grows with everything that happens, so that whoever keeps the state knows when to look again."""
         self._books: dict[Scope, Book] = {}
         around.in_other_mode = self._in_other_mode
 
@@ -59,6 +63,8 @@ class World:
     def clear(self) -> None:
         self._books.clear()
         self.connected_accounts.clear()
+        self.seeded_endpoint = None
+        self.changes += 1
         self.around.agenda.clear()
         self.around.clock.reset()
 
@@ -68,4 +74,5 @@ class World:
             with self.around.clock.held_at(entry.due_at):
                 entry.run()
             ran += 1
+            self.changes += 1
         return ran

@@ -43,9 +43,7 @@ def _update(call: Call) -> Json:
 
 
 def _delete(call: Call) -> Json:
-    call.book.at_path("webhook_endpoint", call.id)
-    del call.book.table("webhook_endpoint")[call.id]
-    call.book.behind.endpoint_secrets.pop(call.id, None)
+    endpoints.remove_endpoint(call.book, call.book.at_path("webhook_endpoint", call.id))
     return {"id": call.id, "object": "webhook_endpoint", "deleted": True}
 
 

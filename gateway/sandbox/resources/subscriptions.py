@@ -225,6 +225,10 @@ def _resume(call: Call) -> Json:
 
 
 def _subscriptions(call: Call) -> Iterable[Json]:
+    """A customer who was never there is refused; one who was deleted still has its canceled subscriptions."""
+    customer: str | None = call.params.get("customer")
+    if customer is not None:
+        call.book.in_params("customer", customer, param="customer", deleted_too=True)
     wanted: str | None = call.params.get("status")
     for subscription in call.book.newest_first("subscription"):
         if not matches(subscription, call.params, "collection_method created customer"):

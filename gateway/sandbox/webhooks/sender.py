@@ -58,7 +58,9 @@ class Sender:
         self._settings = world.around.settings
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(self._settings.webhook_parallel_max)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], list[Delivery]] = {}
+        self._queued: list[Delivery] = []
+        """What waits for the next `start`."""
         self._posting: set[asyncio.Task[None] | None] = set()
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -68,11 +70,14 @@ class Sender:
     def start(self) -> None:
         timeout = aiohttp.ClientTimeout(total=self._settings.webhook_timeout_seconds)
         self._session = aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
+        queued, self._queued = self._queued, []
+        self._dispatch(queued)
 
     async def stop(self) -> None:
-        """Let deliveries under way finish for a moment, drop those that wait for another try, close."""
+        """Let deliveries under way finish for a moment, queue those that wait for another try, close."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._quiet.wait(), self._settings.stop_grace_seconds)
+        self._queued, self._held = self.undelivered(), Held()
         await self._drop_tasks()
         if self._session is not None:
             await self._session.close()
@@ -88,7 +93,17 @@ class Sender:
         """Forget everything on its way."""
         await self._drop_tasks()
         self._held = Held()
+        self._queued.clear()
         self.attempts.clear()
+
+    def undelivered(self) -> list[Delivery]:
+        """Whatever no endpoint has taken yet: under way, waiting for another try, held or queued."""
+        under_way = [delivery for deliveries in self._tasks.values() for delivery in deliveries]
+        return [*under_way, *self._held.waiting, *self._queued]
+
+    def queue(self, deliveries: list[Delivery]) -> None:
+        """Send these from the next `start` on, beginning with their first try."""
+        self._queued.extend(deliveries)
 
     async def wait_idle(self, *, timeout_seconds: float) -> bool:
         """Wait until nothing is on its way or waits for another try; whether that came about in time."""
@@ -122,7 +137,7 @@ class Sender:
             self._held.waiting.extend(deliveries)
             return
         for delivery in deliveries:
-            self._spawn(self._deliver(delivery))
+            self._spawn(self._deliver(delivery), [delivery])
 
     def hold(self) -> None:
         """Keep back every delivery from now on."""
@@ -131,25 +146,32 @@ class Sender:
     def release(self, *, seed: int | None, copies: int = 1) -> int:
         """Send what was held, one after the other: in order, or shuffled by `seed`; each `copies` times."""
         waiting, self._held = self._held.waiting * copies, Held()
+        count = len(waiting)
         if seed is not None:
             random.Random(seed).shuffle(waiting)  # noqa: S311 - the order of a test, not a secret
         if waiting:
-            self._spawn(self._deliver_in_turn(waiting))
-        return len(waiting)
+            self._spawn(self._deliver_in_turn(waiting), waiting)
+        return count
 
     def held_types(self) -> tuple[str, ...]:
         return tuple(delivery.event["type"] for delivery in self._held.waiting)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None], deliveries: list[Delivery]) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = deliveries
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        self._world.changes += 1
 
     async def _deliver_in_turn(self, deliveries: list[Delivery]) -> None:
         """The order is that of the first tries; what fails is tried again on its own."""
-        for delivery in deliveries:
+        while deliveries:
+            delivery = deliveries[0]
             if not await self._try(delivery, number=1):
-                self._spawn(self._deliver(delivery, first=2))
+                self._spawn(self._deliver(delivery, first=2), [delivery])
+            del deliveries[0]
 
     async def _deliver(self, delivery: Delivery, *, first: int = 1) -> None:
         """Try until it is taken or the schedule ends."""

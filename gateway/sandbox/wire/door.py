@@ -169,6 +169,8 @@ class Door:
             return Answer(500, orjson.dumps(_BUG)), True
         finally:
             around.origin = None
+            if request.method != "GET":
+                self.world.changes += 1
 
     async def _send(
         self, request: web.Request, row: LoggedRequest, answer: Answer, fault: Fault | None

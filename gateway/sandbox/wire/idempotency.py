@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.sandbox.engine.world import Scope
-from gateway.sandbox.refusals import Refusal
+from gateway.sandbox.refusals import Json, Refusal
 
 KEY_CHARACTERS_MAX: Final = 255
 KEPT_SECONDS: Final = 24 * 3600
@@ -80,6 +80,31 @@ class IdempotencyKeys:
         entry = self._entries.get((scope, key))
         if entry is not None and entry.answer is None:
             del self._entries[scope, key]
+
+    def rows(self, *, now: int) -> list[Json]:
+        """The answers that can still be replayed, as JSON; a key in use is left out, its request ends with us."""
+        return [
+            {
+                "account": scope.account,
+                "livemode": scope.livemode,
+                "key": key,
+                "fingerprint": entry.fingerprint,
+                "path": entry.path,
+                "since": entry.since,
+                "status": entry.answer.status,
+                "body": entry.answer.body.decode(),
+            }
+            for (scope, key), entry in self._entries.items()
+            if entry.answer is not None and now - entry.since < KEPT_SECONDS
+        ]
+
+    def restore(self, rows: list[Json]) -> None:
+        """Take back what `rows` gave."""
+        for row in rows:
+            scope = Scope(account=row["account"], livemode=row["livemode"])
+            answer = Answer(row["status"], row["body"].encode())
+            entry = _Entry(fingerprint=row["fingerprint"], path=row["path"], since=row["since"], answer=answer)
+            self._entries[scope, row["key"]] = entry
 
     def clear(self) -> None:
         self._entries.clear()
