@@ -54,6 +54,8 @@ class Checkout(Model):
     payment_intent_id = fields.CharField(max_length=255, null=True)
     refusal: str | None = fields.TextField(null=True)
     expires_at = fields.DatetimeField(null=True)
+    refunded_cents: int = fields.BigIntField(default=0)
+    refund_version = fields.IntField(default=0)
     settled_at = fields.DatetimeField(null=True)
     created_at = fields.DatetimeField()
 

@@ -2,6 +2,8 @@
 
 BillingError
 ├── InvalidInput                  INVALID_INPUT
+├── InsufficientFunds             INSUFFICIENT_FUNDS
+├── ToolNotFound                  TOOL_NOT_FOUND
 ├── RedirectNotAllowed            REDIRECT_NOT_ALLOWED
 ├── AmountOutOfRange              AMOUNT_OUT_OF_RANGE
 ├── TierNotPurchasable            TIER_NOT_PURCHASABLE
@@ -73,16 +75,35 @@ class RedirectNotAllowed(BillingError):
 
 
 class AmountOutOfRange(BillingError):
-    """An amount is outside its limits; `maximum_cents` is None where there is none."""
+    """An amount is outside its limits; `maximum_micros` is None where there is none."""
 
     code = ErrorCode.AMOUNT_OUT_OF_RANGE
 
     def __init__(
-        self, message: str, *, minimum_cents: int, maximum_cents: int | None, path: tuple[str, ...] | None = None
+        self, message: str, *, minimum_micros: int, maximum_micros: int | None, path: tuple[str, ...] | None = None
     ) -> None:
         super().__init__(message, path=path)
-        self.minimum_cents = minimum_cents
-        self.maximum_cents = maximum_cents
+        self.minimum_micros = minimum_micros
+        self.maximum_micros = maximum_micros
+
+
+class InsufficientFunds(BillingError):
+    """The wallet does not hold what a call costs; nothing was taken."""
+
+    code = ErrorCode.INSUFFICIENT_FUNDS
+
+    def __init__(
+        self, message: str, *, balance_micros: int, required_micros: int, path: tuple[str, ...] | None = None
+    ) -> None:
+        super().__init__(message, path=path)
+        self.balance_micros = balance_micros
+        self.required_micros = required_micros
+
+
+class ToolNotFound(BillingError):
+    """No such tool is offered: it was never published, or it is not active."""
+
+    code = ErrorCode.TOOL_NOT_FOUND
 
 
 class TierNotPurchasable(BillingError):

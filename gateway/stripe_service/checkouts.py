@@ -11,6 +11,8 @@ from gateway.stripe_service.connection import Calls, keyed
 from gateway.stripe_service.objects import METADATA_CHECKOUT, METADATA_CUSTOMER, CheckoutSession
 from gateway.stripe_service.reading import read_session
 
+#: From a session to when its money may be moved; Stripe follows at most four steps.
+_MONEY_PATH = "payment_intent.latest_charge.balance_transaction"
 _SESSION_ID = re.compile(r"cs_(?:test|live)_[A-Za-z0-9]{1,240}", re.ASCII)
 
 
@@ -92,7 +94,7 @@ class CheckoutCalls(Calls):
         """The session with its payment's state and charge; None for an unknown id and for a text that is no id."""
         if not is_session_id(session_id):
             return None
-        request = self._stripe.v1.checkout.sessions.retrieve_async(session_id, {"expand": ["payment_intent"]})
+        request = self._stripe.v1.checkout.sessions.retrieve_async(session_id, {"expand": [_MONEY_PATH]})
         return await self._stripe.ask_if_exists("checkout.sessions.retrieve", request, read_session)
 
     async def expire_session(self, *, session_id: str, idempotency_key: str) -> CheckoutSession:

@@ -46,8 +46,8 @@ class CheckoutSession:
 
     `mode` is payment, subscription or setup; `status` open, complete or expired; `payment_status` paid, unpaid or
     no_payment_required. `complete` with `unpaid` is a payment still on its way, not a failed one. `url` is there only
-    while the session is open. `payment_intent_status`, `charge_id` and `payment_intent_metadata` are known only where
-    the session was fetched with `retrieve_session`.
+    while the session is open. `payment_intent_status`, `charge_id` and `funds_available_at` (when Stripe lets us
+    move the money) are known only where the session was fetched with `retrieve_session`.
     """
 
     session_id: str
@@ -64,6 +64,7 @@ class CheckoutSession:
     payment_intent_id: str | None
     payment_intent_status: str | None
     charge_id: str | None
+    funds_available_at: datetime | None
     livemode: bool
     created_at: datetime
     expires_at: datetime
@@ -82,6 +83,35 @@ class CheckoutSession:
     def is_paid(self) -> bool:
         """Money or its promise is there: what was bought may be handed over."""
         return self.status == "complete" and self.payment_status in {"paid", "no_payment_required"}
+
+
+@dataclass(frozen=True, slots=True)
+class StripeCharge:
+    """A payment by one card or account. `amount_refunded_cents` is cumulative and falls when a refund fails later."""
+
+    charge_id: str
+    payment_intent_id: str | None
+    amount_cents: int
+    amount_refunded_cents: int
+    currency: str
+    livemode: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StripeDispute:
+    """A payment contested at the bank. `withdrawn_cents` is what the bank holds of our money now, without fees.
+
+    `status` is in Stripe's words: needs_response, under_review, won, lost, warning_*, prevented, appeal_*.
+    """
+
+    dispute_id: str
+    charge_id: str | None
+    payment_intent_id: str | None
+    status: str
+    amount_cents: int
+    withdrawn_cents: int
+    currency: str
+    livemode: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,10 @@ from gateway.stripe_service.fields import Fields, MalformedAnswer
 from gateway.stripe_service.objects import (
     CheckoutSession,
     PortalSession,
+    StripeCharge,
     StripeCustomer,
     StripeCustomerRef,
+    StripeDispute,
     StripePrice,
     StripeSubscription,
     SubscriptionItem,
@@ -53,6 +55,8 @@ def read_dispute_customer_ref(fields: Fields) -> StripeCustomerRef | None:
 def read_session(fields: Fields) -> CheckoutSession:
     _expect(fields, "checkout.session")
     intent = fields.maybe_child("payment_intent")
+    charge = intent.maybe_child("latest_charge") if intent else None
+    funds = charge.maybe_child("balance_transaction") if charge else None
     return CheckoutSession(
         session_id=fields.text("id"),
         url=fields.maybe_text("url"),
@@ -68,9 +72,36 @@ def read_session(fields: Fields) -> CheckoutSession:
         payment_intent_id=fields.maybe_ref("payment_intent"),
         payment_intent_status=intent.maybe_text("status") if intent else None,
         charge_id=intent.maybe_ref("latest_charge") if intent else None,
+        funds_available_at=funds.maybe_moment("available_on") if funds else None,
         livemode=fields.flag("livemode"),
         created_at=fields.moment("created"),
         expires_at=fields.moment("expires_at"),
+    )
+
+
+def read_charge(fields: Fields) -> StripeCharge:
+    _expect(fields, "charge")
+    return StripeCharge(
+        charge_id=fields.text("id"),
+        payment_intent_id=fields.maybe_ref("payment_intent"),
+        amount_cents=fields.whole("amount"),
+        amount_refunded_cents=fields.whole("amount_refunded"),
+        currency=fields.text("currency"),
+        livemode=fields.flag("livemode"),
+    )
+
+
+def read_dispute(fields: Fields) -> StripeDispute:
+    _expect(fields, "dispute")
+    return StripeDispute(
+        dispute_id=fields.text("id"),
+        charge_id=fields.maybe_ref("charge"),
+        payment_intent_id=fields.maybe_ref("payment_intent"),
+        status=fields.text("status"),
+        amount_cents=fields.whole("amount"),
+        withdrawn_cents=-sum(move.whole("amount") for move in fields.children("balance_transactions")),
+        currency=fields.text("currency"),
+        livemode=fields.flag("livemode"),
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from gateway.stripe_service.charges import ChargeCalls
 from gateway.stripe_service.checkouts import CheckoutCalls
 from gateway.stripe_service.connection import (
     NETWORK_RETRIES,
@@ -20,7 +21,7 @@ from gateway.stripe_service.subscriptions import SubscriptionCalls
 from gateway.stripe_service.transport import Sleep
 
 
-class StripeService(CustomerCalls, CheckoutCalls, SubscriptionCalls, PriceCalls, EventCalls):
+class StripeService(CustomerCalls, CheckoutCalls, SubscriptionCalls, PriceCalls, EventCalls, ChargeCalls):
     """Stripe, typed: arguments by keyword, frozen values back, ProviderRejected or ProviderUnavailable on failure.
 
     Every write takes the caller's idempotency key; after ProviderUnavailable the same key is used again, never a new

@@ -1,0 +1,74 @@
+"""A paid call in plain Python: what is asked, what it becomes in the ledger, and what the caller is told."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from gateway.domain.errors import BillingError
+from gateway.domain.ledger import FEES, Account, AccountKind, EntryDraft, EntryKind, Line, wallet
+from gateway.domain.tools import Split
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call to charge; `call_id` is the platform's own and makes it happen once per consumer."""
+
+    call_id: str
+    tool_id: str
+    consumer_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A tool as it is offered at the moment of the call."""
+
+    tool_id: str
+    creator_id: UUID
+    price_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """A call that is paid; `replayed` when an earlier request paid it."""
+
+    entry_id: UUID
+    call_id: str
+    split: Split
+    balance_after_micros: int
+    replayed: bool
+
+
+ChargeOutcome = Charged | BillingError
+
+
+def pending(creator_id: UUID) -> Account:
+    return Account(AccountKind.EARN_PENDING, creator_id)
+
+
+def available(creator_id: UUID) -> Account:
+    return Account(AccountKind.EARN_AVAILABLE, creator_id)
+
+
+def held(creator_id: UUID) -> Account:
+    return Account(AccountKind.EARN_HELD, creator_id)
+
+
+def receivable(customer_id: UUID) -> Account:
+    return Account(AccountKind.RECEIVABLE, customer_id)
+
+
+def charge_draft(call: Call, listing: Listing, split: Split) -> EntryDraft:
+    """The ledger entry of a call. A creator's call of its own tool earns it nothing that could be paid out."""
+    own = call.consumer_id == listing.creator_id
+    earned = held(listing.creator_id) if own else pending(listing.creator_id)
+    lines = (
+        Line(wallet(call.consumer_id), -split.gross_micros),
+        Line(earned, split.net_micros),
+        Line(FEES, split.fee_micros),
+    )
+    return EntryDraft(
+        idem=f"call:{call.consumer_id}:{call.call_id}",
+        kind=EntryKind.TOOL_CALL,
+        lines=tuple(line for line in lines if line.amount_micros),
+        ref=call.tool_id,
+        description=f"Call of {call.tool_id}",
+    )

@@ -1,0 +1,45 @@
+"""One paid call of a tool, with the price and the share of its moment."""
+
+from enum import StrEnum
+
+from tortoise import fields
+from tortoise.models import Model
+
+
+class ChargeState(StrEnum):
+    """Where the creator's net is.
+
+    pending -> available once its hold is over; held while the deposit it came from is disputed, then back or lost;
+    own (a creator's call of its own tool) is never payable; reversed went back to the consumer.
+    """
+
+    PENDING = "pending"
+    AVAILABLE = "available"
+    HELD = "held"
+    OWN = "own"
+    REVERSED = "reversed"
+    LOST = "lost"
+
+
+class ToolCharge(Model):
+    """Its id is its ledger entry's. Amounts are micro-dollars; fee + net is gross."""
+
+    id = fields.UUIDField(primary_key=True)
+    consumer_id = fields.UUIDField()
+    call_id = fields.CharField(max_length=128)
+    tool_id = fields.CharField(max_length=100)
+    creator_id = fields.UUIDField()
+    gross_micros: int = fields.BigIntField()
+    fee_micros: int = fields.BigIntField()
+    net_micros: int = fields.BigIntField()
+    fee_bps = fields.IntField()
+    wallet_after_micros: int = fields.BigIntField()
+    state = fields.CharField(max_length=16)
+    available_at = fields.DatetimeField()
+    dispute_id = fields.CharField(max_length=255, null=True)
+    reversal_reason: str | None = fields.TextField(null=True)
+    reversed_by: str | None = fields.TextField(null=True)
+    created_at = fields.DatetimeField()
+
+    class Meta(Model.Meta):
+        table = "tool_charge"
