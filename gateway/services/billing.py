@@ -23,6 +23,8 @@ class BillingRules:
     deposit_minimum_cents: int
     deposit_maximum_cents: int
     past_due_grace: timedelta
+    fee_bps: int
+    earnings_hold: timedelta
 
 
 class Prices:
@@ -89,6 +91,12 @@ class Watch(Protocol):
     def checkout_settled(self, *, mode: str) -> None: ...
 
     def ledger_entry_recorded(self, *, kind: str) -> None: ...
+
+    def calls_charged(self, *, charged: int, refused: int) -> None: ...
+
+    def books_checked(self, *, faults: int, at: datetime) -> None: ...
+
+    def oldest_release_waits(self, *, seconds: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from gateway.db import Connection
 from gateway.domain.errors import AmountOutOfRange
-from gateway.domain.money import format_usd
+from gateway.domain.money import cents_to_micros, format_usd
 from gateway.domain.redirects import with_session_id
 from gateway.services.billing import Billing
 from gateway.services.customers import add_customer, customer_id_of, ensure_stripe_customer, lock_customer
@@ -51,8 +51,8 @@ def _check_amount(billing: Billing, amount_cents: int) -> None:
     if not low <= amount_cents <= high:
         raise AmountOutOfRange(
             f"A deposit is between {format_usd(low)} and {format_usd(high)}; got {format_usd(amount_cents)}.",
-            minimum_cents=low,
-            maximum_cents=high,
+            minimum_micros=cents_to_micros(low),
+            maximum_micros=cents_to_micros(high),
             path=("input", "amountCents"),
         )
 

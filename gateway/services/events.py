@@ -18,8 +18,10 @@ from gateway.domain.errors import (
 )
 from gateway.services.billing import Billing
 from gateway.services.customers import find_customer_by_stripe_id, forget_stripe_customer
+from gateway.services.disputes import settle_dispute
 from gateway.services.inbox import ClaimedEvent, finish_event
 from gateway.services.plans import sync_plan
+from gateway.services.refunds import settle_refund
 from gateway.services.settle import CheckoutMismatch, PaymentOnTheWay, close_pages_of, settle_checkout
 from models.stripe_event import EventState
 
@@ -48,6 +50,19 @@ _PLAN_EVENTS = frozenset(
 )
 
 
+#: `refund.*` tell of refunds that fail later, which `charge.refunded` does not.
+_REFUND_EVENTS = frozenset({"charge.refunded", "refund.created", "refund.updated", "refund.failed"})
+_DISPUTE_EVENTS = frozenset(
+    {
+        "charge.dispute.created",
+        "charge.dispute.updated",
+        "charge.dispute.closed",
+        "charge.dispute.funds_withdrawn",
+        "charge.dispute.funds_reinstated",
+    }
+)
+
+
 async def apply_event(billing: Billing, event: ClaimedEvent) -> EventState:
     """Do what an event asks for, and close it in the same transaction.
 
@@ -58,12 +73,12 @@ async def apply_event(billing: Billing, event: ClaimedEvent) -> EventState:
     """
     if event.account is not None:
         return await _close(billing, event, EventState.IGNORED)
-    if event.type in _CHECKOUT_EVENTS:
-        return await _apply_checkout(billing, event)
-    if event.type in _PLAN_EVENTS:
-        return await _apply_plan(billing, event)
-    if event.type == "customer.deleted":
-        return await _apply_customer_deleted(billing, event)
+    handle = _HANDLERS.get(event.type, _ignore)
+    return await handle(billing, event)
+
+
+async def _ignore(billing: Billing, event: ClaimedEvent) -> EventState:
+    """Kept, because somebody may want to know; nothing to do."""
     return await _close(billing, event, EventState.IGNORED)
 
 
@@ -91,6 +106,23 @@ async def _apply_plan(billing: Billing, event: ClaimedEvent) -> EventState:
         return await _close(billing, event, EventState.IGNORED)
     await sync_plan(billing, customer_id=customer_id, alongside=_closing(billing, event))
     return EventState.DONE
+
+
+async def _apply_refund(billing: Billing, event: ClaimedEvent) -> EventState:
+    ours = await settle_refund(billing, charge_id=_charge_of(event), alongside=_closing(billing, event))
+    return EventState.DONE if ours else await _ignore(billing, event)
+
+
+async def _apply_dispute(billing: Billing, event: ClaimedEvent) -> EventState:
+    ours = await settle_dispute(billing, dispute_id=event.object_id or "", alongside=_closing(billing, event))
+    return EventState.DONE if ours else await _ignore(billing, event)
+
+
+def _charge_of(event: ClaimedEvent) -> str:
+    """The charge of a `charge.*` event is its object; a refund points to its own."""
+    if event.type.startswith("charge."):
+        return event.object_id or ""
+    return _pointer(event.payload, "charge") or ""
 
 
 async def _apply_customer_deleted(billing: Billing, event: ClaimedEvent) -> EventState:
@@ -155,3 +187,17 @@ async def _close_if_open(billing: Billing, event: ClaimedEvent) -> None:
             await finish_event(connection, event, now=billing.clock.now())
 
     await billing.database.run(work)
+
+
+Handler = Callable[[Billing, ClaimedEvent], Awaitable[EventState]]
+
+_HANDLERS: Mapping[str, Handler] = {
+    **dict.fromkeys(_CHECKOUT_EVENTS, _apply_checkout),
+    **dict.fromkeys(_PLAN_EVENTS, _apply_plan),
+    **dict.fromkeys(_REFUND_EVENTS, _apply_refund),
+    **dict.fromkeys(_DISPUTE_EVENTS, _apply_dispute),
+    "customer.deleted": _apply_customer_deleted,
+}
+
+#: Every event that does something here.
+HANDLED_EVENTS = frozenset(_HANDLERS)

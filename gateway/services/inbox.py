@@ -1,6 +1,6 @@
 """The inbox of Stripe's events: stored before they are answered, claimed under a lease, finished with their effect."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,6 +12,9 @@ from gateway.stripe_service import WebhookEvent
 from models.stripe_event import EventState
 
 log = structlog.stdlib.get_logger()
+
+#: Runs inside the transaction of an effect, so that an event is closed with it.
+Alongside = Callable[[Connection], Awaitable[None]]
 
 #: How long a claimed event belongs to its worker; after that another may take it.
 LEASE_SECONDS = 180

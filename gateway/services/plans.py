@@ -1,6 +1,6 @@
 """The plan, synced from Stripe by tickets: whoever asked Stripe last writes, whoever asked earlier does not."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -12,13 +12,12 @@ from gateway.domain.plans import BillingInterval, Catalogue, PlanStatus, Tier
 from gateway.domain.subscriptions import FREE_PLAN, HeldPlan, Reduction, SubscriptionFacts, reduce_subscriptions
 from gateway.services.billing import Billing
 from gateway.services.customers import lock_customer, stripe_customers_of
+from gateway.services.inbox import Alongside
 from gateway.stripe_service import StripeSubscription
 from models.plan import Plan
 from models.subscription import Subscription
 
 log = structlog.stdlib.get_logger()
-
-Alongside = Callable[[Connection], Awaitable[None]]
 
 _INTERVALS = {"month": BillingInterval.MONTHLY, "year": BillingInterval.YEARLY}
 

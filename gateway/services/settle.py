@@ -3,7 +3,6 @@
 Verify, webhook and sweeper all come here. The row is settled once, under its lock, together with what it bought.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -16,14 +15,14 @@ from gateway.domain.money import cents_to_micros
 from gateway.services.billing import Billing
 from gateway.services.customers import customer_id_of, lock_customer
 from gateway.services.hosted import record_session
+from gateway.services.inbox import Alongside
 from gateway.services.ledger import record
 from gateway.services.plans import sync_plan
+from gateway.services.receivables import cover_receivable
 from gateway.stripe_service import CheckoutSession, is_session_id
 from models.checkout import Checkout, CheckoutMode, CheckoutState
 
 log = structlog.stdlib.get_logger()
-
-Alongside = Callable[[Connection], Awaitable[None]]
 
 #: When to ask again: while the page is open a person is typing; after that a bank is working.
 RETRY_OPEN_MS = 2_000
@@ -183,6 +182,8 @@ async def _hand_over(
                 amount_micros=cents_to_micros(checkout.amount_cents),
             )
             await record(connection, draft, now=now)
+            await _note_clearing(connection, checkout, session)
+            await cover_receivable(connection, checkout.customer_id, cause=draft.idem, now=now)
         if alongside is not None:
             await alongside(connection)
         return first
@@ -192,6 +193,15 @@ async def _hand_over(
         billing.watch.ledger_entry_recorded(kind=EntryKind.DEPOSIT)
         log.info("deposit.settled", checkout_id=str(checkout.id), amount_cents=checkout.amount_cents)
     return _settled(checkout)
+
+
+async def _note_clearing(connection: Connection, checkout: Checkout, session: CheckoutSession) -> None:
+    """Until Stripe lets us move this money, what it pays for is not paid out either."""
+    if session.funds_available_at is not None:
+        await connection.execute(
+            "UPDATE customer SET funds_clear_at = $2 WHERE id = $1 AND (funds_clear_at IS NULL OR funds_clear_at < $2)",
+            (checkout.customer_id, session.funds_available_at),
+        )
 
 
 async def _hand_over_plan(

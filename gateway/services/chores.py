@@ -1,0 +1,106 @@
+"""What is done from time to time without anybody asking; each round is bounded, repeatable and safe on many nodes."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from gateway.services.billing import Billing
+from gateway.services.books import BooksReport, check_books
+from gateway.services.checkpoints import checkpoint_accounts
+from gateway.services.ledger.rows import as_int, as_time
+from gateway.services.releases import release_due
+
+log = structlog.stdlib.get_logger()
+
+#: Batches of releases in one round.
+RELEASES_AT_ONCE_MAX: Final = 20
+#: How often the books are checked, by whichever node is first.
+BOOKS_EVERY: Final = timedelta(hours=1)
+#: Clocks of nodes differ by at most this; a check planned for later than that was planned by a broken clock.
+CLOCKS_DIFFER_MAX: Final = timedelta(hours=2)
+#: Faults that are logged one by one; their number is logged whatever it is.
+FAULTS_LOGGED_MAX: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chore:
+    """One kind of background work.
+
+    `work` does one round and says whether more is waiting, which is then done at once; else the next round comes
+    after `every_seconds`. One that `may_be_cut` only reads, so it is cut off instead of waited for at the end.
+    """
+
+    name: str
+    every_seconds: float
+    work: Callable[[Billing], Awaitable[bool]]
+    round_seconds_max: float = 60.0
+    may_be_cut: bool = False
+
+
+async def release_earnings(billing: Billing) -> bool:
+    """Release what is due, some batches at a time."""
+    for _ in range(RELEASES_AT_ONCE_MAX):
+        if await release_due(billing) == 0:
+            return False
+    return True
+
+
+async def report_state(billing: Billing) -> bool:
+    """Tell the watch what the database knows, so that every node shows the same."""
+    now = billing.clock.now()
+    due = await billing.database.fetch_one(
+        "SELECT available_at FROM tool_charge WHERE state = 'pending' AND available_at <= $1 "
+        "ORDER BY available_at LIMIT 1",
+        (now,),
+    )
+    waits = timedelta(0) if due is None else now - as_time(due["available_at"])
+    billing.watch.oldest_release_waits(seconds=waits.total_seconds())
+    check = await billing.database.fetch_one("SELECT checked_at, faults FROM books_check WHERE checked_at IS NOT NULL")
+    if check is not None:
+        billing.watch.books_checked(faults=as_int(check["faults"]), at=as_time(check["checked_at"]))
+    return False
+
+
+async def check_books_when_due(billing: Billing) -> bool:
+    """Check the books if no node has for an hour, and write down what came out."""
+    now = billing.clock.now()
+    if not await _claim_check(billing, now):
+        return False
+    report = await check_books(billing.database)
+    _log_faults(report)
+    await billing.database.run(
+        lambda connection: connection.execute(
+            "UPDATE books_check SET checked_at = $1, faults = $2", (billing.clock.now(), len(report.faults))
+        )
+    )
+    await report_state(billing)
+    return False
+
+
+async def _claim_check(billing: Billing, now: datetime) -> bool:
+    """Plan the next check; True for the one node that did so, which makes this one."""
+    claimed = await billing.database.run(
+        lambda connection: connection.execute(
+            "UPDATE books_check SET due_at = $2 WHERE due_at <= $1 OR due_at > $3",
+            (now, now + BOOKS_EVERY, now + BOOKS_EVERY + CLOCKS_DIFFER_MAX),
+        )
+    )
+    return claimed == 1
+
+
+def _log_faults(report: BooksReport) -> None:
+    for fault in report.faults[:FAULTS_LOGGED_MAX]:
+        log.error("books.fault", rule=fault.rule, subject=fault.subject, message=fault.message)
+    rows = sum(result.rows for result in report.results)
+    log.info("books.checked", rows=rows, faults=len(report.faults))
+
+
+CHORES: Final = (
+    Chore(name="release", every_seconds=5, work=release_earnings),
+    Chore(name="checkpoint", every_seconds=2, work=checkpoint_accounts),
+    Chore(name="state", every_seconds=15, work=report_state),
+    Chore(name="books", every_seconds=60, work=check_books_when_due, round_seconds_max=3_000, may_be_cut=True),
+)

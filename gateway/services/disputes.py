@@ -1,0 +1,171 @@
+"""Disputes about deposits: the wallet gives back what the bank took, and what it paid for is frozen, lost or freed."""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from gateway.db import Connection
+from gateway.domain.charges import receivable
+from gateway.domain.errors import InProgress, ProviderRejected
+from gateway.domain.ledger import BAD_DEBT, EntryDraft, EntryKind, Line
+from gateway.domain.money import cents_to_micros
+from gateway.services.billing import Billing
+from gateway.services.disputed_charges import Round, settle_creators
+from gateway.services.inbox import Alongside
+from gateway.services.ledger import record
+from gateway.services.ledger.rows import as_int
+from gateway.services.receivables import give_back, note_covered, take_back
+from gateway.services.refunds import deposit_of, lock_deposit
+from gateway.stripe_service import StripeDispute
+from models.checkout import Checkout
+from models.deposit_dispute import DepositDispute, DisputeState
+
+log = structlog.stdlib.get_logger()
+
+#: Looks at Stripe before an event goes back to the inbox: each lost one is another worker's progress.
+LOOKS_MAX: Final = 5
+
+
+async def settle_dispute(billing: Billing, *, dispute_id: str, alongside: Alongside | None = None) -> UUID | None:
+    """Make the books agree with how a dispute stands; None when it is not about a deposit of ours.
+
+    First the customer's side, in one transaction; then the creators', batch by batch. Each step does only what is
+    left to do, so calling again after a crash finishes it. `alongside` runs with the last step. What Stripe said is
+    booked only if nobody has booked since it was asked: an answer that waited too long must not undo a newer one.
+
+    Raises:
+        ProviderUnavailable: Stripe did not answer; nothing was changed.
+        InProgress: others settle the same dispute; nothing was changed.
+    """
+    for _ in range(LOOKS_MAX):
+        seen = await _rounds_of(billing, dispute_id)
+        dispute = await billing.stripe.retrieve_dispute(dispute_id)
+        if dispute is None or dispute.payment_intent_id is None:
+            return None
+        deposit = await deposit_of(billing, payment_intent_id=dispute.payment_intent_id, charge_id=dispute.charge_id)
+        if deposit is None:
+            return None
+        if dispute.livemode is not billing.stripe.livemode or dispute.currency != deposit.currency:
+            raise ProviderRejected("The dispute is not of this deposit's kind.")
+        round_ = await _settle_customer(billing, deposit, dispute, seen=seen)
+        if round_ is not None and await settle_creators(billing, round_):
+            if alongside is not None:
+                await billing.database.run(alongside)
+            return deposit.id
+    raise InProgress("This dispute is being settled by others at this moment.")
+
+
+async def _rounds_of(billing: Billing, dispute_id: str) -> int:
+    """How often the dispute was looked at."""
+    row = await billing.database.fetch_one("SELECT version FROM deposit_dispute WHERE id = $1", (dispute_id,))
+    return 0 if row is None else as_int(row["version"])
+
+
+async def _settle_customer(billing: Billing, deposit: Checkout, dispute: StripeDispute, *, seen: int) -> Round | None:
+    """Take or give the difference; None, with nothing done, when another look was booked meanwhile."""
+
+    async def work(connection: Connection) -> Round | None:
+        await lock_deposit(connection, deposit)
+        now = billing.clock.now()
+        row = await _row_of(connection, deposit, dispute, now)
+        if row.version != seen:
+            return None
+        withdrawn = cents_to_micros(max(dispute.withdrawn_cents, 0))
+        owed = await _follow(connection, deposit, row, withdrawn - row.withdrawn_micros, now)
+        state = _state_of(dispute, row)
+        if state is DisputeState.LOST:
+            await _write_off(connection, deposit, row, owed, now)
+        await connection.execute(
+            "UPDATE deposit_dispute SET state = $2, withdrawn_micros = $3, owed_micros = $4, version = version + 1, "
+            "updated_at = $5 WHERE id = $1",
+            (row.id, state.value, withdrawn, owed, now),
+        )
+        if state != row.state or withdrawn != row.withdrawn_micros:
+            log.warning("deposit.disputed", dispute_id=row.id, state=state.value, withdrawn_micros=withdrawn)
+        return Round(
+            dispute_id=row.id,
+            number=row.version + 1,
+            state=state,
+            owed_micros=owed,
+            customer_id=deposit.customer_id,
+            income_idem=f"dep:{deposit.session_id}",
+        )
+
+    return await billing.database.run(work)
+
+
+def _state_of(dispute: StripeDispute, row: DepositDispute) -> DisputeState:
+    """Where no money is at the bank nothing need be frozen. What is lost stays so until the money is back."""
+    if dispute.withdrawn_cents <= 0:
+        return DisputeState.WON
+    return DisputeState.LOST if DisputeState.LOST in {dispute.status, row.state} else DisputeState.OPEN
+
+
+async def _row_of(connection: Connection, deposit: Checkout, dispute: StripeDispute, now: datetime) -> DepositDispute:
+    await connection.execute(
+        "INSERT INTO deposit_dispute (id, checkout_id, state, withdrawn_micros, owed_micros, created_at, updated_at) "
+        "VALUES ($1, $2, 'won', 0, 0, $3, $3) ON CONFLICT (id) DO NOTHING",
+        (dispute.dispute_id, deposit.id, now),
+    )
+    return await DepositDispute.get(id=dispute.dispute_id, using_db=connection.orm)
+
+
+async def _follow(
+    connection: Connection, deposit: Checkout, row: DepositDispute, change_micros: int, now: datetime
+) -> int:
+    """Book what the bank took or gave since the last round; returns what of the dispute is owed now.
+
+    Of a lost dispute that is what was written off, and money that comes back makes up for that first.
+    """
+    idem, owed = f"dp:{row.id}:{row.version + 1}", row.owed_micros
+    if change_micros > 0:
+        return owed + await take_back(
+            connection,
+            deposit.customer_id,
+            idem=idem,
+            kind=EntryKind.DISPUTE,
+            amount_micros=change_micros,
+            ref=row.id,
+            description="Deposit disputed at the bank",
+            now=now,
+        )
+    if change_micros < 0:
+        settled = min(owed, -change_micros)
+        lost = row.state == DisputeState.LOST
+        covered = await give_back(
+            connection,
+            deposit.customer_id,
+            idem=idem,
+            kind=EntryKind.DISPUTE_REVERSAL,
+            amount_micros=-change_micros,
+            recovered_micros=settled if lost else 0,
+            ref=row.id,
+            description="Dispute decided for you",
+            now=now,
+        )
+        await connection.execute("UPDATE deposit_dispute SET owed_micros = $2 WHERE id = $1", (row.id, owed - settled))
+        await note_covered(connection, deposit.customer_id, covered if lost else covered - settled)
+        owed -= settled
+    return owed
+
+
+async def _write_off(
+    connection: Connection, deposit: Checkout, row: DepositDispute, owed_micros: int, now: datetime
+) -> None:
+    """What the customer still owes because of a lost dispute is the platform's loss."""
+    before = row.owed_micros if row.state == DisputeState.LOST else 0
+    loss = owed_micros - before
+    if loss > 0:
+        await record(
+            connection,
+            EntryDraft(
+                idem=f"dp:{row.id}:{row.version + 1}:lost",
+                kind=EntryKind.BAD_DEBT,
+                lines=(Line(receivable(deposit.customer_id), loss), Line(BAD_DEBT, -loss)),
+                ref=row.id,
+                description="Dispute lost",
+            ),
+            now=now,
+        )

@@ -1,0 +1,71 @@
+"""The end of the hold: earnings that waited long enough become available, each once."""
+
+from collections import defaultdict
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from gateway.db import Connection
+from gateway.db.batches import list_parameter
+from gateway.domain.charges import available, pending
+from gateway.domain.ids import new_id
+from gateway.domain.ledger import EntryDraft, EntryKind, Line
+from gateway.services.billing import Billing
+from gateway.services.ledger import record_many
+from gateway.services.ledger.rows import as_int, as_uuid
+
+log = structlog.stdlib.get_logger()
+
+#: Charges released in one transaction.
+RELEASED_AT_ONCE_MAX: Final = 500
+
+#: Whoever reverses or freezes a charge locks its row too; one that is locked is left for the next round.
+_DUE = (
+    "SELECT id, creator_id, net_micros FROM tool_charge WHERE state = 'pending' AND available_at <= $1 "
+    "ORDER BY available_at LIMIT $2 FOR UPDATE SKIP LOCKED"
+)
+_MARK = {
+    "postgres": "UPDATE tool_charge SET state = 'available' WHERE id = ANY($1::uuid[])",
+    "sqlite": "UPDATE tool_charge SET state = 'available' WHERE id IN (SELECT value FROM json_each($1))",
+}
+
+
+async def release_due(billing: Billing) -> int:
+    """Release one batch of what is due; returns how many charges that were, 0 when nothing is left to do.
+
+    The move and the mark are one transaction, so a crash leaves either both or neither, and any number of nodes may
+    do this at once.
+    """
+    now = billing.clock.now()
+
+    async def work(connection: Connection) -> int:
+        rows = await connection.fetch(_DUE, (now, RELEASED_AT_ONCE_MAX))
+        if not rows:
+            return 0
+        sums: dict[UUID, int] = defaultdict(int)
+        for row in rows:
+            sums[as_uuid(row["creator_id"])] += as_int(row["net_micros"])
+        drafts = [_draft(creator_id, sums[creator_id], now) for creator_id in sorted(sums) if sums[creator_id]]
+        for outcome in await record_many(connection, drafts, now=now):
+            if isinstance(outcome, Exception):
+                raise outcome
+        ids = [as_uuid(row["id"]) for row in rows]
+        await connection.execute(_MARK[connection.dialect], (list_parameter(connection.dialect, ids),))
+        return len(rows)
+
+    released = await billing.database.run(work)
+    if released:
+        log.info("earnings.released", charges=released)
+    return released
+
+
+def _draft(creator_id: UUID, amount_micros: int, now: datetime) -> EntryDraft:
+    """One entry a creator and batch; the batch is new each time, what makes it happen once is the charges' state."""
+    return EntryDraft(
+        idem=f"rel:{creator_id}:{new_id(now)}",
+        kind=EntryKind.RELEASE,
+        lines=(Line(pending(creator_id), -amount_micros), Line(available(creator_id), amount_micros)),
+        description="Hold over",
+    )
