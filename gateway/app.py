@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from uuid import uuid4
@@ -14,20 +15,24 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from gateway.chores_runner import ChoreRunner
 from gateway.db import Database, DatabaseUnavailable, open_database, pending, spawn
 from gateway.domain.clock import Clock
-from gateway.domain.identity import Caller
+from gateway.domain.identity import SCOPE_CHARGE, Caller
 from gateway.domain.plans import Catalogue, load_catalogue
 from gateway.domain.redirects import Allowlist
 from gateway.metrics import Metrics
 from gateway.server.auth import Authenticator, IssuerKeys, KeySource, SharedSecret, TokenVerifier
 from gateway.server.cors import cors
 from gateway.server.graphql import GraphQLEdge, add_graphql_routes
+from gateway.server.graphql.requests import BODY_BYTES_MAX
 from gateway.server.health import Readiness, health_routes
 from gateway.server.jwks import RemoteKeys
 from gateway.server.middlewares import hide_server, middlewares
 from gateway.server.webhook import WEBHOOK_PATH, WebhookDoor
 from gateway.services.billing import Billing, BillingRules, PortalConfiguration, Prices
+from gateway.services.charge_queue import ChargeQueue, TooManyWaiting
+from gateway.services.charging import charge_calls
 from gateway.settings import Settings
 from gateway.stripe_service import ACCOUNT_EVENTS, open_stripe
 from gateway.worker import EventWorker
@@ -37,6 +42,9 @@ from resolvers.need import plan_need
 from resolvers.schema import schema
 
 log = structlog.stdlib.get_logger()
+
+#: What the platform's runtime may send at once: 500 calls of about 1,000 bytes each.
+CHARGING_BODY_BYTES_MAX = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,10 @@ class Gateway:
     def worker(self) -> EventWorker:
         """A worker on this gateway's inbox."""
         return EventWorker(self.billing, watch=self._watch_applied, watch_waiting=self.metrics.oldest_event_waits)
+
+    def chores(self) -> ChoreRunner:
+        """What is done from time to time, on this gateway's database."""
+        return ChoreRunner(self.billing)
 
     def watch_delivery(self, event_type: str, outcome: str) -> None:
         """Count a delivery at the webhook's door."""
@@ -105,8 +117,11 @@ async def open_gateway(settings: Settings, *, clock: Clock) -> AsyncGenerator[Ga
         yield Gateway(settings=settings, clock=clock, database=database, billing=billing, keys=keys, metrics=metrics)
 
 
-def build_app(gateway: Gateway, *, with_worker: bool = True) -> web.Application:
-    """The HTTP application over an open gateway; its worker runs beside it unless told otherwise."""
+def build_app(gateway: Gateway, *, with_worker: bool = True, charges: ChargeQueue | None = None) -> web.Application:
+    """The HTTP application over an open gateway; its worker runs beside it unless told otherwise.
+
+    `charges` is what single calls are charged through, one for the process.
+    """
     settings = gateway.settings
     app = web.Application(
         middlewares=[*middlewares(observe=gateway.metrics.request_answered), cors(gateway.billing.redirects)]
@@ -122,14 +137,17 @@ def build_app(gateway: Gateway, *, with_worker: bool = True) -> web.Application:
         watch=gateway.watch_delivery,
     )
     app.router.add_post(WEBHOOK_PATH, door.deliver)
-    add_graphql_routes(app, _edge(gateway), graphiql=not settings.in_production)
+    charges = charges or ChargeQueue(partial(charge_calls, gateway.billing))
+    add_graphql_routes(app, _edge(gateway, charges), graphiql=not settings.in_production)
     app.router.add_routes(health_routes(readiness=_readiness(gateway), registry=gateway.metrics.registry))
     if with_worker:
         app.cleanup_ctx.append(_running(worker, seconds=settings.shutdown_seconds))
+        app.cleanup_ctx.append(_running(gateway.chores(), seconds=settings.shutdown_seconds))
+    app.cleanup_ctx.append(_drained(charges, seconds=settings.shutdown_seconds))
     return app
 
 
-def _edge(gateway: Gateway) -> GraphQLEdge:
+def _edge(gateway: Gateway, charges: ChargeQueue) -> GraphQLEdge:
     verifier = TokenVerifier(
         keys=gateway.keys,
         clock=gateway.clock,
@@ -138,7 +156,7 @@ def _edge(gateway: Gateway) -> GraphQLEdge:
     )
 
     def new_context(caller: Caller | None, request: web.Request) -> Context:
-        return Context(gateway.billing, caller)
+        return Context(gateway.billing, caller, charges)
 
     return GraphQLEdge(
         schema,
@@ -146,11 +164,18 @@ def _edge(gateway: Gateway) -> GraphQLEdge:
         new_context=new_context,
         plan=plan_need,
         new_error_id=_new_id,
-        unavailable=(DatabaseUnavailable,),
+        unavailable=(DatabaseUnavailable, TooManyWaiting),
         observe=gateway.metrics.operation_executed,
         batch_max=gateway.settings.graphql_batch_max,
         introspection=not gateway.settings.in_production,
+        body_bytes_max=_body_bytes_max,
     )
+
+
+def _body_bytes_max(caller: Caller | None) -> int:
+    """A full chargeToolCalls does not fit into what anybody may send."""
+    charging = caller is not None and SCOPE_CHARGE in caller.scopes
+    return CHARGING_BODY_BYTES_MAX if charging else BODY_BYTES_MAX
 
 
 def _new_id() -> str:
@@ -164,18 +189,32 @@ def _readiness(gateway: Gateway) -> Readiness:
     return Readiness(ping=gateway.database.ping, pending=not_applied)
 
 
-def _running(worker: EventWorker, *, seconds: int):  # noqa: ANN202 - aiohttp's own shape of a clean-up context
+def _running(worker: EventWorker | ChoreRunner, *, seconds: int):  # noqa: ANN202 - aiohttp's shape of a clean-up context
     async def context(app: web.Application) -> AsyncIterator[None]:
-        task = spawn(worker.run(), name="event-worker")
+        task = spawn(worker.run(), name=type(worker).__name__)
         yield
         worker.stop()
         try:
             async with asyncio.timeout(seconds):
                 await asyncio.shield(task)
         except TimeoutError:
-            log.warning("worker.cut_short", seconds=seconds)
+            log.warning("worker.cut_short", worker=type(worker).__name__, seconds=seconds)
             task.cancel()
             await asyncio.wait([task])
+
+    return context
+
+
+def _drained(charges: ChargeQueue, *, seconds: int):  # noqa: ANN202 - aiohttp's own shape of a clean-up context
+    """At the end, when no request runs any more, what was taken into the queue is still charged."""
+
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        yield
+        try:
+            async with asyncio.timeout(seconds):
+                await charges.drain()
+        except TimeoutError:
+            log.warning("charges.cut_short", seconds=seconds)
 
     return context
 
@@ -193,6 +232,8 @@ def _rules(settings: Settings) -> BillingRules:
         deposit_minimum_cents=settings.deposit_minimum_cents,
         deposit_maximum_cents=settings.deposit_maximum_cents,
         past_due_grace=timedelta(hours=settings.past_due_grace_hours),
+        fee_bps=settings.platform_fee_bps,
+        earnings_hold=timedelta(hours=settings.earnings_hold_hours),
     )
 
 

@@ -1,6 +1,7 @@
 """What is counted and timed, in one list: the names that dashboards and alerts are built on."""
 
 import math
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -61,8 +62,25 @@ class Metrics:
         self._ledger_entries = Counter(
             "gateway_ledger_entries", "Ledger entries recorded.", ["kind"], registry=registry
         )
+        self._calls = Counter(
+            "gateway_tool_calls", "Calls of paid tools asked to be charged.", ["outcome"], registry=registry
+        )
         self._database_retries = Counter(
             "gateway_database_retries", "Transactions run again after losing a race.", ["reason"], registry=registry
+        )
+        self._add_books(registry)
+
+    def _add_books(self, registry: CollectorRegistry) -> None:
+        self._books_faults = Gauge(
+            "gateway_books_faults", "Faults that the last check of the books found.", registry=registry
+        )
+        self._books_checked_at = Gauge(
+            "gateway_books_checked_at", "When the books were last checked, in Unix seconds.", registry=registry
+        )
+        self._oldest_release_seconds = Gauge(
+            "gateway_oldest_release_seconds",
+            "Seconds by which the oldest earning that should be available is late.",
+            registry=registry,
         )
 
     def request_answered(self, *, route: str, status: int, seconds: float) -> None:
@@ -101,6 +119,19 @@ class Metrics:
 
     def ledger_entry_recorded(self, *, kind: str) -> None:
         self._ledger_entries.labels(kind).inc()
+
+    def calls_charged(self, *, charged: int, refused: int) -> None:
+        """Calls of one transaction; replays count as neither."""
+        self._calls.labels("charged").inc(charged)
+        self._calls.labels("refused").inc(refused)
+
+    def books_checked(self, *, faults: int, at: datetime) -> None:
+        """What the last check found, on whichever node it was made."""
+        self._books_faults.set(faults)
+        self._books_checked_at.set(at.timestamp())
+
+    def oldest_release_waits(self, *, seconds: float) -> None:
+        self._oldest_release_seconds.set(seconds)
 
     def transaction_retried(self, *, reason: str) -> None:
         """One more try of a transaction, by the value of a ContentionReason."""

@@ -3,16 +3,19 @@
 import base64
 import binascii
 from typing import Final
+from uuid import UUID
 
 import strawberry
 from graphql import GraphQLError
 
-from gateway.services.snapshot import PAGE_ROWS_MAX, PageNeed
+from gateway.services.snapshot import PAGE_ROWS_MAX, EarningPageNeed, PageNeed
 
 PAGE_ROWS_DEFAULT: Final = 25
 CURSOR_CHARACTERS_MAX: Final = 64
 _SEQUENCE_MAX: Final = 2**63 - 1
-_PREFIX: Final = "v1:"
+#: A cursor says of which list it is, so that one list's cursor is not read as another's.
+_SEQUENCE_PREFIX: Final = "v1:"
+_EARNING_PREFIX: Final = "e1:"
 
 
 @strawberry.type(description="Where a page stands in its list.")
@@ -31,30 +34,72 @@ class BadPage(GraphQLError):
 
 
 def encode_cursor(seq: int) -> str:
-    return base64.urlsafe_b64encode(f"{_PREFIX}{seq}".encode()).decode().rstrip("=")
+    return _encode(f"{_SEQUENCE_PREFIX}{seq}")
+
+
+def encode_earning_cursor(earning_id: UUID) -> str:
+    return _encode(f"{_EARNING_PREFIX}{earning_id.hex}")
 
 
 def page_need(first: object, after: object) -> PageNeed:
-    """The page that a connection's arguments ask for.
+    """The page of wallet entries that a connection's arguments ask for.
 
     Raises:
-        BadPage: `first` is out of range, or `after` is not a cursor of ours.
+        BadPage: `first` is out of range, or `after` is not a cursor of this list.
     """
+    return PageNeed(first=_checked_first(first), before_seq=None if after is None else _decode_sequence(after))
+
+
+def earning_page_need(first: object, after: object) -> EarningPageNeed:
+    """The page of a creator's statement that a connection's arguments ask for.
+
+    Raises:
+        BadPage: `first` is out of range, or `after` is not a cursor of this list.
+    """
+    return EarningPageNeed(first=_checked_first(first), before_id=None if after is None else _decode_id(after))
+
+
+def _checked_first(first: object) -> int:
     if type(first) is not int or not 1 <= first <= PAGE_ROWS_MAX:
         raise BadPage(f"`first` is a whole number from 1 to {PAGE_ROWS_MAX}; got {str(first)[:20]}.")
-    return PageNeed(first=first, before_seq=None if after is None else _decode_cursor(after))
+    return first
 
 
-def _decode_cursor(cursor: object) -> int:
-    refusal = BadPage("`after` is not a cursor of this list; pass the endCursor of the page before.")
+def _encode(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _decode_sequence(cursor: object) -> int:
+    digits = _decode(cursor, prefix=_SEQUENCE_PREFIX)
+    if not digits.isdigit() or not 1 <= int(digits) <= _SEQUENCE_MAX:
+        raise _no_cursor()
+    return int(digits)
+
+
+def _decode_id(cursor: object) -> UUID:
+    text = _decode(cursor, prefix=_EARNING_PREFIX)
+    try:
+        earning_id = UUID(hex=text)
+    except ValueError:
+        raise _no_cursor() from None
+    if earning_id.hex != text:
+        raise _no_cursor()
+    return earning_id
+
+
+def _decode(cursor: object, *, prefix: str) -> str:
+    """What stands behind the prefix of a cursor."""
     if not isinstance(cursor, str) or not 0 < len(cursor) <= CURSOR_CHARACTERS_MAX or not cursor.isascii():
-        raise refusal
+        raise _no_cursor()
     padded = cursor + "=" * (-len(cursor) % 4)
     try:
         text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
     except (binascii.Error, UnicodeDecodeError):
-        raise refusal from None
-    digits = text.removeprefix(_PREFIX)
-    if digits == text or not digits.isdigit() or not 1 <= int(digits) <= _SEQUENCE_MAX:
-        raise refusal
-    return int(digits)
+        raise _no_cursor() from None
+    if not text.startswith(prefix):
+        raise _no_cursor()
+    return text.removeprefix(prefix)
+
+
+def _no_cursor() -> BadPage:
+    return BadPage("`after` is not a cursor of this list; pass the endCursor of the page before.")

@@ -8,8 +8,9 @@ from graphql import GraphQLError
 
 from gateway.domain.identity import Caller
 from gateway.services.billing import Billing
+from gateway.services.charge_queue import ChargeQueue
 from gateway.services.snapshot import Need, Snapshot, load_snapshot
-from resolvers.need import NeedPlan, check_pages
+from resolvers.need import NeedPlan, TooManyPages, check_pages
 
 
 class NeedsSignIn(GraphQLError):
@@ -17,6 +18,13 @@ class NeedsSignIn(GraphQLError):
 
     def __init__(self) -> None:
         super().__init__("Sign in: send a bearer token.", extensions={"code": "UNAUTHENTICATED"})
+
+
+class NeedsScope(GraphQLError):
+    """The caller is known and may not do this."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This needs a token with the scope {scope}.", extensions={"code": "FORBIDDEN"})
 
 
 class Asked(Protocol):
@@ -32,10 +40,12 @@ class Asked(Protocol):
 class Context:
     """One per request (queries of a batch share it), so nothing of one caller can reach another."""
 
-    def __init__(self, billing: Billing, caller: Caller | None) -> None:
+    def __init__(self, billing: Billing, caller: Caller | None, charges: ChargeQueue) -> None:
         self.billing = billing
+        self.charges = charges
         self.caller = caller
         self._snapshot: Snapshot | None = None
+        self._refused: TooManyPages | None = None
 
     @property
     def subject(self) -> str:
@@ -48,33 +58,58 @@ class Context:
             raise NeedsSignIn
         return self.caller.subject
 
+    def require(self, scope: str) -> None:
+        """Go on for callers with this scope only.
+
+        Raises:
+            NeedsSignIn: nobody is signed in.
+            NeedsScope: the token lacks it.
+        """
+        if self.caller is None:
+            raise NeedsSignIn
+        if scope not in self.caller.scopes:
+            raise NeedsScope(scope)
+
     @property
     def snapshot(self) -> Snapshot:
         """What was loaded for the caller.
 
         Raises:
             NeedsSignIn: nobody is signed in.
+            TooManyPages: more was asked for than is loaded at once, so nothing was.
         """
         if self.caller is None:
             raise NeedsSignIn
+        if self._refused is not None:
+            raise self._refused
         assert self._snapshot is not None, "loaded before the resolvers run"
         return self._snapshot
 
     async def load(self, need: Need) -> Snapshot:
         """Fetch the caller's snapshot anew."""
-        self._snapshot = await load_snapshot(self.billing.database, subject=self.subject, need=need)
+        today = self.billing.clock.now().date()
+        self._snapshot = await load_snapshot(self.billing.database, subject=self.subject, need=need, today=today)
         return self._snapshot
 
     async def prepare(self, needs: Sequence[Asked]) -> None:
         """Load at once what a run of queries reads; an anonymous caller has nothing to load."""
         if self.caller is None:
             return
+        try:
+            total = self._total(needs)
+        except TooManyPages as refusal:
+            self._refused = refusal  # each field that would have read it says so; the others answer
+        else:
+            await self.load(total)
+
+    @staticmethod
+    def _total(needs: Sequence[Asked]) -> Need:
         total = Need()
         for asked in needs:
             assert isinstance(asked.plan, NeedPlan), "planned by plan_need"
             total |= asked.plan.need(asked.variables)
-        check_pages(total.entries)
-        await self.load(total)
+        check_pages(total)
+        return total
 
 
 Info: TypeAlias = strawberry.Info[Context, None]

@@ -1,12 +1,14 @@
 """Refusals as clients see them: union members behind one interface, made from the domain's errors in one place."""
 
+from collections.abc import Sequence
+
 import strawberry
 
 from gateway.domain import errors
 from gateway.domain.errors import ErrorCode
 from gateway.services.snapshot import Need
 from resolvers.context import Context
-from resolvers.money import Money, money_of_cents
+from resolvers.money import Money, money_of_micros
 from resolvers.plan import Plan, plan_type
 
 strawberry.enum(ErrorCode, description="What a caller can branch on. Every member is documented in docs/errors.md.")
@@ -42,6 +44,12 @@ class PaymentPending(UserError):
     retry_after_ms: int = strawberry.field(description="When asking again makes sense, in milliseconds.")
 
 
+@strawberry.type(description="The consumer's wallet does not hold what the call costs; nothing was taken.")
+class InsufficientFunds(UserError):
+    balance: Money = strawberry.field(description="What the wallet held when the call was refused.")
+    required: Money = strawberry.field(description="What the call costs.")
+
+
 @strawberry.type(description="Any other refusal.")
 class BillingProblem(UserError):
     pass
@@ -49,6 +57,20 @@ class BillingProblem(UserError):
 
 def _path(error: errors.BillingError) -> list[str] | None:
     return list(error.path) if error.path else None
+
+
+def charge_refusal(error: errors.BillingError, *, place: Sequence[str]) -> InsufficientFunds | BillingProblem:
+    """Why one call was not charged; `place` is where it stands in the input, whatever the error says of that."""
+    path = [*place, *error.path[1:]] if error.path else None
+    if isinstance(error, errors.InsufficientFunds):
+        return InsufficientFunds(
+            message=error.message,
+            code=error.code,
+            path=path,
+            balance=money_of_micros(error.balance_micros),
+            required=money_of_micros(error.required_micros),
+        )
+    return BillingProblem(message=error.message, code=error.code, path=path)
 
 
 class _RedirectHandler(strawberry.ExceptionHandler[errors.RedirectNotAllowed, RedirectNotAllowed]):
@@ -60,13 +82,13 @@ class _RedirectHandler(strawberry.ExceptionHandler[errors.RedirectNotAllowed, Re
 
 class _AmountHandler(strawberry.ExceptionHandler[errors.AmountOutOfRange, AmountOutOfRange]):
     def handle(self, exception: errors.AmountOutOfRange, *, field: object, info: strawberry.Info) -> AmountOutOfRange:
-        maximum = exception.maximum_cents
+        maximum = exception.maximum_micros
         return AmountOutOfRange(
             message=exception.message,
             code=exception.code,
             path=_path(exception),
-            minimum=money_of_cents(exception.minimum_cents),
-            maximum=None if maximum is None else money_of_cents(maximum),
+            minimum=money_of_micros(exception.minimum_micros),
+            maximum=None if maximum is None else money_of_micros(maximum),
         )
 
 

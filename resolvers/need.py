@@ -1,8 +1,9 @@
 """What an operation needs, read off its document once: which parts, which pages, which variables decide them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, TypeVar, cast
 
 import strawberry
 from graphql import (
@@ -27,8 +28,12 @@ from graphql import (
     get_named_type,
 )
 
-from gateway.services.snapshot import PAGES_MAX, Need, PageNeed
-from resolvers.connections import PAGE_ROWS_DEFAULT, BadPage, page_need
+from gateway.services.snapshot import DAYS_MAX, PAGES_MAX, EarningPageNeed, Need, PageNeed
+from resolvers.connections import PAGE_ROWS_DEFAULT, BadPage, earning_page_need, page_need
+
+DAYS_DEFAULT: Final = 30
+#: The fields of `Earnings` that are made of the sum over all days.
+_LIFETIME_FIELDS: Final = frozenset({("Earnings", "lifetime"), ("Earnings", "paidOut")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +64,60 @@ class NeedPlan:
     plan: bool
     wallet: bool
     entries: tuple[PageAsked, ...]
+    earnings: bool
+    lifetime: bool
+    days: tuple[Given, ...]
+    earning_entries: tuple[PageAsked, ...]
 
     def need(self, variables: Mapping[str, object]) -> Need:
-        """The need for these variables. A page that cannot be is left out: its own field says so.
+        """The need for these variables. A page or series that cannot be is left out: its own field says so.
 
         Raises:
-            GraphQLError: more different pages than one request may ask for.
+            TooManyPages: more different pages than one request may ask for.
         """
-        pages = frozenset(page for asked in self.entries if (page := _page(asked, variables)) is not None)
-        check_pages(pages)
-        return Need(plan=self.plan, wallet=self.wallet, entries=pages)
+        need = Need(
+            plan=self.plan,
+            wallet=self.wallet,
+            entries=_pages(self.entries, variables, page_need),
+            earnings=self.earnings,
+            lifetime=self.lifetime,
+            days=max((_days(given, variables) for given in self.days), default=0),
+            earning_entries=_pages(self.earning_entries, variables, earning_page_need),
+        )
+        check_pages(need)
+        return need
 
 
-def check_pages(pages: frozenset[PageNeed]) -> None:
-    """Refuse more different pages than one statement should fetch."""
-    if len(pages) > PAGES_MAX:
-        raise GraphQLError(
-            f"A request asks for at most {PAGES_MAX} different pages of entries; got {len(pages)}.",
+class TooManyPages(GraphQLError):
+    """More different pages than one statement should fetch."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"A request asks for at most {PAGES_MAX} different pages of one list; got {count}.",
             extensions={"code": "QUERY_TOO_COMPLEX"},
         )
+
+
+def check_pages(need: Need) -> None:
+    """Bound each list's pages.
+
+    Raises:
+        TooManyPages: one has more.
+    """
+    for pages in (need.entries, need.earning_entries):
+        if len(pages) > PAGES_MAX:
+            raise TooManyPages(len(pages))
+
+
+def days_need(days: object) -> int:
+    """How many days a series asks for.
+
+    Raises:
+        BadPage: it is out of range.
+    """
+    if type(days) is not int or not 1 <= days <= DAYS_MAX:
+        raise BadPage(f"`days` is a whole number from 1 to {DAYS_MAX}; got {str(days)[:20]}.")
+    return days
 
 
 def plan_need(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> NeedPlan:
@@ -87,14 +127,21 @@ def plan_need(schema: GraphQLSchema, document: DocumentNode, operation: Operatio
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     fields = list(_Walk(schema, fragments).fields(root, operation.selection_set))
     named = {(parent, name) for parent, name, _ in fields}
+
+    def leads_to(wanted: str) -> bool:
+        return any(_leads_to(schema, parent, name, wanted) for parent, name in named)
+
+    def found(parent: str, name: str) -> list[FieldNode]:
+        return [node for at, called, node in fields if (at, called) == (parent, name)]
+
     return NeedPlan(
-        plan=any(_leads_to(schema, parent, name, "Plan") for parent, name in named),
-        wallet=any(_leads_to(schema, parent, name, "Wallet") for parent, name in named),
-        entries=tuple(
-            PageAsked(first=_given(node, "first", PAGE_ROWS_DEFAULT), after=_given(node, "after", None))
-            for parent, name, node in fields
-            if (parent, name) == ("Wallet", "entries")
-        ),
+        plan=leads_to("Plan"),
+        wallet=leads_to("Wallet"),
+        entries=_asked(found("Wallet", "entries")),
+        earnings=leads_to("Earnings"),
+        lifetime=not _LIFETIME_FIELDS.isdisjoint(named),
+        days=tuple(_given(node, "days", DAYS_DEFAULT) for node in found("Earnings", "daily")),
+        earning_entries=_asked(found("Earnings", "entries")),
     )
 
 
@@ -168,10 +215,28 @@ def _value(node: ValueNode) -> Given:
             raise AssertionError("validation lets nothing else through")
 
 
-def _page(asked: PageAsked, variables: Mapping[str, object]) -> PageNeed | None:
-    try:
-        return page_need(
-            asked.first.value(variables, default=PAGE_ROWS_DEFAULT), asked.after.value(variables, default=None)
-        )
-    except BadPage:
-        return None
+def _asked(nodes: Collection[FieldNode]) -> tuple[PageAsked, ...]:
+    return tuple(
+        PageAsked(first=_given(node, "first", PAGE_ROWS_DEFAULT), after=_given(node, "after", None)) for node in nodes
+    )
+
+
+_Page = TypeVar("_Page", PageNeed, EarningPageNeed)
+
+
+def _pages(
+    asked: Collection[PageAsked], variables: Mapping[str, object], page_of: Callable[[object, object], _Page]
+) -> frozenset[_Page]:
+    """The pages that can be."""
+    pages: set[_Page] = set()
+    for page in asked:
+        first = page.first.value(variables, default=PAGE_ROWS_DEFAULT)
+        with suppress(BadPage):
+            pages.add(page_of(first, page.after.value(variables, default=None)))
+    return frozenset(pages)
+
+
+def _days(given: Given, variables: Mapping[str, object]) -> int:
+    with suppress(BadPage):
+        return days_need(given.value(variables, default=DAYS_DEFAULT))
+    return 0

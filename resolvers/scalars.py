@@ -1,6 +1,7 @@
-"""Scalars of the contract that GraphQL does not have: BigInt."""
+"""Scalars of the contract that GraphQL does not have: BigInt and Decimal."""
 
 import re
+from decimal import Decimal
 from typing import Final, NewType
 
 import strawberry
@@ -39,4 +40,41 @@ BIG_INT: Final[ScalarDefinition] = strawberry.scalar(
     description="A 64-bit whole number, sent as a decimal string ('2500'). Accepts a string or an integer; no floats.",
     serialize=_serialize,
     parse_value=_parse,
+)
+
+
+#: What a Decimal as input may have before and after its point: together what decimal arithmetic keeps exactly.
+WHOLE_DIGITS_MAX: Final = 18
+DECIMALS_MAX: Final = 10
+_EXACT = re.compile(rf"-?[0-9]{{1,{WHOLE_DIGITS_MAX}}}(?:\.[0-9]{{1,{DECIMALS_MAX}}})?", re.ASCII)
+
+
+def _serialize_decimal(value: object) -> str:
+    assert isinstance(value, Decimal), "a Decimal is a Decimal"
+    assert value.is_finite(), "an amount is a number"
+    return f"{value:f}"
+
+
+def _parse_decimal(value: object) -> Decimal:
+    """Read digits with a point, as text, or an integer.
+
+    A number with a fraction has been a float on its way here, so it is refused whatever it says; so are exponents,
+    blanks and the words for what is no number.
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if (whole or isinstance(value, str)) and _EXACT.fullmatch(str(value)):
+        return Decimal(str(value))
+    shown = repr(value)[: DIGITS_MAX + 2]
+    raise GraphQLError(
+        f"A Decimal is sent as a string of digits, with a point and up to {DECIMALS_MAX} decimals ('0.0025'), or as an "
+        f"integer; got {shown}.",
+        extensions={"code": "BAD_REQUEST"},
+    )
+
+
+DECIMAL: Final[ScalarDefinition] = strawberry.scalar(
+    name="Decimal",
+    description="An exact decimal, sent as a string ('24.9975'). Accepts a string of digits or an integer; no floats.",
+    serialize=_serialize_decimal,
+    parse_value=_parse_decimal,
 )

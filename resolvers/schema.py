@@ -1,14 +1,19 @@
 """Every root field on one screen."""
 
+from decimal import Decimal
+
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
+from resolvers.charges import resolve_charge_tool_call, resolve_charge_tool_calls, resolve_reverse_tool_call
 from resolvers.checkout import resolve_checkout
 from resolvers.deposit import resolve_deposit
+from resolvers.earnings import Earnings, resolve_earnings
 from resolvers.errors import EXCEPTION_HANDLERS, UserError
 from resolvers.plan import Plan, PlanOffer, resolve_plan, resolve_plans
 from resolvers.portal import resolve_portal
-from resolvers.scalars import BIG_INT, BigInt
+from resolvers.scalars import BIG_INT, DECIMAL, BigInt
+from resolvers.tools import resolve_publish_tool
 from resolvers.verify import resolve_verify_checkout, resolve_verify_deposit
 from resolvers.wallet import Wallet, resolve_wallet
 
@@ -22,6 +27,9 @@ class Query:
         resolver=resolve_plans, description="The catalogue. Needs no sign-in."
     )
     wallet: Wallet | None = strawberry.field(resolver=resolve_wallet, description="The caller's prepaid balance.")
+    earnings: Earnings | None = strawberry.field(
+        resolver=resolve_earnings, description="What the caller earned with its tools; all zero when it has none."
+    )
 
 
 @strawberry.type(description="Actions; each answers with a union of its success and its refusals.")
@@ -41,12 +49,30 @@ class Mutation:
     portal = strawberry.mutation(
         resolve_portal, description="Change, cancel or pay for a subscription on Stripe's own pages."
     )
+    publish_tool = strawberry.mutation(
+        resolve_publish_tool,
+        description="Creates or changes a listing. A creator for itself, or a service (scope billing:charge) for any "
+        "creator.",
+    )
+    charge_tool_call = strawberry.mutation(
+        resolve_charge_tool_call,
+        description="Debits the consumer, keeps the fee, credits the creator. Needs scope billing:charge.",
+    )
+    charge_tool_calls = strawberry.mutation(
+        resolve_charge_tool_calls,
+        description="Up to 500 calls in one transaction; each has its own outcome, in order. Needs scope "
+        "billing:charge.",
+    )
+    reverse_tool_call = strawberry.mutation(
+        resolve_reverse_tool_call,
+        description="Takes a charge back, once, with a reason. Needs scope billing:admin.",
+    )
 
 
 schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
     types=[UserError],
-    config=StrawberryConfig(scalar_map={BigInt: BIG_INT}),
+    config=StrawberryConfig(scalar_map={BigInt: BIG_INT, Decimal: DECIMAL}),
     exception_handlers=EXCEPTION_HANDLERS,
 )

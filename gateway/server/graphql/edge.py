@@ -25,6 +25,7 @@ from gateway.server.graphql.execution import QUERY_SECONDS_MAX, Execution, Ready
 from gateway.server.graphql.limits import Limits
 from gateway.server.graphql.negotiation import JSON, media_type_for
 from gateway.server.graphql.requests import (
+    BODY_BYTES_MAX,
     BODY_SECONDS_MAX,
     OperationRequest,
     RequestBody,
@@ -38,6 +39,10 @@ from gateway.server.jwks import KeysUnavailable
 BATCH_MAX: Final = 8
 
 log = structlog.stdlib.get_logger(__name__)
+
+
+def _any_body_bytes_max(caller: Caller | None) -> int:
+    return BODY_BYTES_MAX
 
 
 class ObserveOperation(Protocol):
@@ -73,19 +78,22 @@ class GraphQLEdge:
         introspection: bool = False,
         query_seconds_max: float = QUERY_SECONDS_MAX,
         body_seconds_max: float = BODY_SECONDS_MAX,
+        body_bytes_max: Callable[[Caller | None], int] = _any_body_bytes_max,
     ) -> None:
         """An edge that may serve many applications at once; it keeps nothing of a caller between requests.
 
         `plan` is asked once for each operation of a document, `new_context` once for each run of queries and for each
         mutation (see gateway/server/graphql/context.py). Exceptions of the types in `unavailable` are answered with
         SERVICE_UNAVAILABLE and 503; any other is a bug, answered with an id of `new_error_id`. `observe` hears of every
-        operation that ran, not of those that were refused before.
+        operation that ran, not of those that were refused before. `body_bytes_max` says how large a body may be, which
+        can depend on who sends it: a token is checked before the body is read.
         """
         self._authenticate = authenticate
         self._observe = observe
         self._new_context = new_context
         self._batch_max = batch_max
         self._body_seconds_max = body_seconds_max
+        self._body_bytes_max = body_bytes_max
         self._masking = Masking(new_error_id=new_error_id, unavailable=unavailable)
         self._execution = Execution(schema, masking=self._masking, query_seconds_max=query_seconds_max)
         self.documents = Documents(graphql_schema_of(schema), limits=limits, introspection=introspection, plan=plan)
@@ -118,7 +126,8 @@ class GraphQLEdge:
             raise BadRequest(message, status=406, close=True)
         require_json(request)
         caller = await self._authenticate(request)
-        raw = await read_body(request, seconds_max=self._body_seconds_max)
+        bytes_max = self._body_bytes_max(caller)
+        raw = await read_body(request, bytes_max=bytes_max, seconds_max=self._body_seconds_max)
         body = parse_body(raw, batch_max=self._batch_max)
         answers = await self._answers(body, caller, request)
         return batch_response(answers) if body.batch else single_response(answers[0], media_type=media_type)

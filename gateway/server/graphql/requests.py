@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 from gateway.server.graphql.answers import BadRequest
 from gateway.server.graphql.negotiation import JSON
 
+#: Of a body, unless the edge grants its sender more.
 BODY_BYTES_MAX = 64 * 1024
 BODY_SECONDS_MAX = 10.0
 
@@ -49,32 +50,34 @@ def require_json(request: web.BaseRequest) -> None:
         raise BadRequest("The body must not be compressed.", status=415, headers=headers, close=True)
 
 
-async def read_body(request: web.BaseRequest, *, seconds_max: float = BODY_SECONDS_MAX) -> bytes:
-    """The whole body. Raises BadRequest: 413 past BODY_BYTES_MAX, 408 past `seconds_max`, 400 when it is cut."""
-    if (request.content_length or 0) > BODY_BYTES_MAX:
-        raise _too_large()
+async def read_body(
+    request: web.BaseRequest, *, bytes_max: int = BODY_BYTES_MAX, seconds_max: float = BODY_SECONDS_MAX
+) -> bytes:
+    """The whole body. Raises BadRequest: 413 past `bytes_max`, 408 past `seconds_max`, 400 when it is cut."""
+    if (request.content_length or 0) > bytes_max:
+        raise _too_large(bytes_max)
     content = request.content
     try:
         if content.is_eof():  # it all came with the headers, as small bodies do: no timer is needed
             body = content.read_nowait()
         else:
-            body = await _read_slowly(request, seconds_max)
+            body = await _read_slowly(request, bytes_max, seconds_max)
     except web.RequestPayloadError as error:
         raise BadRequest("The body is not what its headers say.", close=True) from error
     except TimeoutError as error:
         message = f"The body must arrive within {seconds_max:g} seconds."
         raise BadRequest(message, status=408, close=True) from error
-    if len(body) > BODY_BYTES_MAX:
-        raise _too_large()
+    if len(body) > bytes_max:
+        raise _too_large(bytes_max)
     return body
 
 
-async def _read_slowly(request: web.BaseRequest, seconds_max: float) -> bytes:
+async def _read_slowly(request: web.BaseRequest, bytes_max: int, seconds_max: float) -> bytes:
     body = bytearray()
     async with asyncio.timeout(seconds_max):
         while chunk := await request.content.readany():
             body += chunk
-            if len(body) > BODY_BYTES_MAX:
+            if len(body) > bytes_max:
                 break
     return bytes(body)
 
@@ -141,5 +144,5 @@ def _is_json(content_type: str) -> bool:
     return name == JSON and all(parameter in ("", "charset=utf-8", 'charset="utf-8"') for parameter in parameters)
 
 
-def _too_large() -> BadRequest:
-    return BadRequest(f"A body has at most {BODY_BYTES_MAX} bytes.", status=413, close=True)
+def _too_large(bytes_max: int) -> BadRequest:
+    return BadRequest(f"A body has at most {bytes_max} bytes.", status=413, close=True)
