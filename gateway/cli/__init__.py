@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gateway import __version__
 from gateway.cli import commands
+from gateway.cli.books import books
 from gateway.cli.output import Refusal, complain
 from gateway.db import DatabaseError
 from gateway.domain.errors import ProviderError
@@ -38,7 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
     serve.add_argument("--workers", type=int, help="processes that share the port (default: GATEWAY_WORKERS)")
     serve.add_argument("--no-events", action="store_true", help="leave applying events to `gateway worker`")
     serve.add_argument("--reuse-port", action="store_true", help=argparse.SUPPRESS)
-    add("worker", commands.worker, "Apply stored Stripe events, apart from serving; any number may run.")
+    add("worker", commands.worker, "Do the background work, apart from serving; any number may run.")
+    audit = add("books", books, "Check every row that is money; exits with 1 when one is at fault.")
+    audit.add_argument("--json", action="store_true", help="print the report as JSON")
     add("sandbox", commands.sandbox, "Run the local Stripe alone.")
     add("migrate", commands.migrate_database, "Bring the database's schema up to this release.")
     schema = add("schema", commands.schema, "Print the GraphQL schema.")

@@ -90,7 +90,7 @@ async def _serve(settings: Settings, *, with_worker: bool, reuse_port: bool) -> 
 
 
 def worker(settings: Settings, options: argparse.Namespace) -> int:
-    """Events only."""
+    """Background work only: events and chores."""
     configure_logs(log_format=settings.log_format, level=settings.log_level)
     return serving.run(_worker(settings))
 
@@ -98,12 +98,14 @@ def worker(settings: Settings, options: argparse.Namespace) -> int:
 async def _worker(settings: Settings) -> int:
     async with open_gateway(settings, clock=SystemClock()) as gateway:
         await _check_ready(gateway)
-        events = gateway.worker()
-        working = asyncio.create_task(events.run(), name="event-worker")
+        events, chores = gateway.worker(), gateway.chores()
+        working = [asyncio.create_task(one.run(), name=type(one).__name__) for one in (events, chores)]
         await serving.until_stopped()
         events.stop()
-        await asyncio.wait([working], timeout=settings.shutdown_seconds)
-        working.cancel()
+        chores.stop()
+        await asyncio.wait(working, timeout=settings.shutdown_seconds)
+        for task in working:
+            task.cancel()
     return 0
 
 
