@@ -86,10 +86,12 @@ def test_no_float_comes_near_money() -> None:
 
 
 def float_lines(node: ast.AST) -> Iterator[int]:
-    """The lines with a float constant or a call of `float`; a duration, named `…_seconds`, may be one."""
+    """The lines with a float constant, a call of `float` or a `/`; a duration, named `…_seconds`, may be one."""
     if isinstance(node, ast.Constant) and isinstance(node.value, float):
         yield node.lineno
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "float":
+        yield node.lineno
+    if isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Div):
         yield node.lineno
     if not is_duration(node):
         for child in ast.iter_child_nodes(node):
@@ -103,7 +105,7 @@ def is_duration(node: ast.AST) -> bool:
             | ast.Assign(targets=[ast.Name(id=name)])
             | ast.AnnAssign(target=ast.Name(id=name))
         ):
-            return "_seconds" in name.lower()
+            return name == "seconds" or "_seconds" in name.lower()
         case _:
             return False
 

@@ -185,7 +185,7 @@ async def test_a_paid_deposit_is_read_with_its_charge(service: StripeService, sc
     found = await service.retrieve_session("cs_test_a1")
 
     assert script.last.path == "/v1/checkout/sessions/cs_test_a1"
-    assert script.last.params == {"expand[0]": "payment_intent"}
+    assert script.last.params == {"expand[0]": "payment_intent.latest_charge.balance_transaction"}
     assert found is not None
     assert found == CheckoutSession(
         session_id="cs_test_a1",
@@ -202,6 +202,7 @@ async def test_a_paid_deposit_is_read_with_its_charge(service: StripeService, sc
         payment_intent_id="pi_1",
         payment_intent_status="succeeded",
         charge_id="ch_1",
+        funds_available_at=None,
         livemode=False,
         created_at=CREATED_AT,
         expires_at=CREATED_AT + timedelta(days=1),

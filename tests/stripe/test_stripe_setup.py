@@ -130,7 +130,7 @@ async def test_the_endpoint_hears_what_we_live_by_in_our_version(
     assert endpoint["url"] == WEBHOOK_URL
     assert endpoint["api_version"] == API_VERSION
     assert sorted(endpoint["enabled_events"]) == sorted(ACCOUNT_EVENTS)
-    assert len(set(ACCOUNT_EVENTS)) == len(ACCOUNT_EVENTS) == 19
+    assert len(set(ACCOUNT_EVENTS)) == len(ACCOUNT_EVENTS) == 22
 
 
 async def test_the_portal_offers_every_price(local: LocalStripe, local_service: StripeService) -> None:

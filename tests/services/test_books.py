@@ -1,0 +1,193 @@
+"""The audit finds nothing in books that are right, and whatever is wrong, by the name of the rule it breaks."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from gateway.db import Database
+from gateway.domain.charges import receivable
+from gateway.domain.clock import ManualClock
+from gateway.domain.ledger import STRIPE, EntryDraft, EntryKind, Line, deposit_draft, wallet
+from gateway.services.books import BooksReport, check_books
+from gateway.services.checkpoints import checkpoint_accounts
+from gateway.services.ledger import record
+from gateway.services.reversals import reverse_charge
+from tests.services.market_world import HOLD, Market, open_market
+
+CHECKS = ("ledger", "deposits", "entries", "charges", "pending", "held", "available", "days", "debtors", "derived")
+
+
+@pytest.fixture
+async def market(database: Database) -> Market:
+    """One of everything: sales of two days, one's own calls, a reversal, a refund, disputes open, won and lost."""
+    market = open_market(database)
+    await market.publish("tool", "creator", price="0.01")
+    await market.publish("cheap", "other", price="0.0001")
+    await market.join("idle")
+    await market.publish("unsold", "idle", price="1")
+    for name in ("ann", "bob", "cat", "dan", "creator"):
+        deposit = await market.deposit(name, 1_000)
+        calls = [market.call(name, tool, f"{tool}-{number}") for tool in ("tool", "cheap") for number in range(6)]
+        await market.charge(*calls)
+        if name == "ann":
+            await market.refund(deposit, total_cents=1_000)
+        if name in {"bob", "cat", "dan"}:
+            await market.dispute(deposit, status="needs_response", withdrawn_cents=1_000)
+        if name == "cat":
+            await market.dispute(deposit, status="won", withdrawn_cents=0)
+        if name == "dan":
+            await market.dispute(deposit, status="lost", withdrawn_cents=1_000)
+    await market.deposit("eve", 1_000)
+    await market.charged("eve", "tool", "old")
+    clock = market.billing.clock
+    assert isinstance(clock, ManualClock)
+    clock.advance(HOLD)
+    await market.release_all()
+    clock.advance(timedelta(days=1))
+    for number in range(3):
+        await market.charged("eve", "tool", str(number))
+    for call_id in ("old", "0"):
+        await reverse_charge(
+            market.billing, consumer=market.subject("eve"), call_id=call_id, reason="wrong", operator="op"
+        )
+    while await checkpoint_accounts(market.billing, at_once=10):
+        pass
+    await market.charged("eve", "tool", "in-the-tail")
+    return market
+
+
+def rules(report: BooksReport) -> set[str]:
+    return {fault.rule for fault in report.faults}
+
+
+async def change(database: Database, statement: str) -> None:
+    async with database.transaction() as connection:
+        assert await connection.execute(statement) > 0
+
+
+async def test_books_of_a_whole_market_are_right(market: Market) -> None:
+    report = await check_books(market.database)
+    assert report.faults == ()
+    assert tuple(result.name for result in report.results) == CHECKS
+    assert all(result.rows > 0 for result in report.results)
+
+
+async def test_empty_books_are_right(database: Database) -> None:
+    report = await check_books(database)
+    assert report.faults == ()
+
+
+ONE_DEPOSIT = "session_id = (SELECT min(session_id) FROM checkout)"
+ONE_CHARGE = "id = (SELECT c.id FROM tool_charge AS c WHERE c.state = 'pending' ORDER BY c.id LIMIT 1)"
+
+
+@pytest.mark.parametrize(
+    ("statement", "rule"),
+    [
+        ("UPDATE checkout SET amount_cents = 999 WHERE ONE_DEPOSIT", {"deposit-amount"}),
+        ("UPDATE checkout SET session_id = 'cs_x' WHERE ONE_DEPOSIT", {"deposit-entry", "entry-deposit"}),
+        ("UPDATE checkout SET state = 'failed', settled_at = NULL WHERE ONE_DEPOSIT", {"entry-deposit"}),
+        ("DELETE FROM tool_charge WHERE ONE_CHARGE", {"entry-charge", "earned-charges", "day-charges"}),
+        ("UPDATE tool_charge SET tool_id = 'another' WHERE ONE_CHARGE", {"charge-entry"}),
+        ("UPDATE tool_charge SET call_id = 'another' WHERE ONE_CHARGE", {"charge-entry"}),
+        ("UPDATE tool_charge SET fee_bps = 100 WHERE ONE_CHARGE", {"charge-share"}),
+        ("UPDATE tool_charge SET wallet_after_micros = 1 WHERE ONE_CHARGE", {"charge-wallet"}),
+        (
+            "UPDATE tool_charge SET net_micros = net_micros + 1, fee_micros = fee_micros - 1 WHERE ONE_CHARGE",
+            {"charge-share", "charge-entry", "earned-charges", "day-charges"},
+        ),
+        ("UPDATE tool_charge SET state = 'available' WHERE ONE_CHARGE", {"earned-charges"}),
+        ("UPDATE tool_charge SET state = 'own' WHERE ONE_CHARGE", {"earned-charges", "charge-own"}),
+        (
+            "UPDATE tool_charge SET state = 'reversed', reversal_reason = 'x' WHERE ONE_CHARGE",
+            {"charge-reversal", "earned-charges", "day-charges"},
+        ),
+        (
+            "UPDATE tool_charge SET state = 'lost', reversal_reason = NULL WHERE state = 'reversed'",
+            {"charge-reversal", "entry-reversal"},
+        ),
+        ("UPDATE earnings_day SET calls = calls + 1", {"day-charges"}),
+        ("DELETE FROM earnings_day", {"day-charges"}),
+        ("UPDATE earnings_day SET day = '2020-01-01' WHERE day = (SELECT max(day) FROM earnings_day)", {"day-charges"}),
+        ("DELETE FROM ledger_tail", {"derived-checkpoint"}),
+        ("UPDATE ledger_checkpoint SET balance_micros = balance_micros + 1", {"derived-checkpoint"}),
+    ],
+)
+async def test_what_is_changed_by_hand_is_found(market: Market, statement: str, rule: set[str]) -> None:
+    statement = statement.replace("ONE_CHARGE", ONE_CHARGE).replace("ONE_DEPOSIT", ONE_DEPOSIT)
+    await change(market.database, statement)
+    report = await check_books(market.database)
+    assert rules(report) == rule
+
+
+async def test_money_that_nobody_paid_is_found(market: Market) -> None:
+    draft = deposit_draft(customer_id=market.customer_id("ann"), session_id="cs_forged", amount_micros=1_000_000)
+    await market.database.run(lambda connection: record(connection, draft, now=market.billing.clock.now()))
+    (fault, *others) = [fault for fault in (await check_books(market.database)).faults if fault.rule != "debtor-wallet"]
+    assert (fault.rule, fault.subject, others) == ("entry-deposit", "dep:cs_forged", [])
+
+
+async def test_debtor_with_money_is_found(market: Market) -> None:
+    ann = market.customer_id("ann")
+    draft = EntryDraft(
+        idem="adj:1",
+        kind=EntryKind.ADJUSTMENT,
+        lines=(Line(receivable(ann), -500), Line(wallet(ann), 500)),
+    )
+    await market.database.run(lambda connection: record(connection, draft, now=market.billing.clock.now()))
+    faults = (await check_books(market.database)).faults
+    assert [(fault.rule, fault.subject) for fault in faults] == [("debtor-wallet", receivable(ann).code)]
+
+
+async def test_nobody_owes_less_than_nothing(market: Market) -> None:
+    debtor = receivable(market.customer_id("cat"))
+    draft = EntryDraft(idem="adj:1", kind=EntryKind.ADJUSTMENT, lines=(Line(debtor, 900_000), Line(STRIPE, -900_000)))
+    await market.database.run(lambda connection: record(connection, draft, now=market.billing.clock.now()))
+    assert rules(await check_books(market.database)) == {"receivable-sign"}
+
+
+async def test_each_check_stops_at_enough_faults(market: Market) -> None:
+    await change(market.database, "UPDATE tool_charge SET fee_bps = 100")
+    report = await check_books(market.database, faults_max=3)
+    assert [len(result.faults) for result in report.results if result.name == "charges"] == [3]
+
+
+async def test_check_beside_the_writers_finds_nothing(market: Market) -> None:
+    selling = True
+
+    async def sell(seat: int) -> None:
+        for number in range(15):
+            await market.charged("eve", "tool", f"{seat}-{number}")
+            if number % 5 == 0:
+                await reverse_charge(
+                    market.billing,
+                    consumer=market.subject("eve"),
+                    call_id=f"{seat}-{number}",
+                    reason="wrong",
+                    operator="op",
+                )
+                await checkpoint_accounts(market.billing, at_once=5)
+
+    async def check() -> int:
+        checks = 0
+        while selling:
+            assert (await check_books(market.database)).faults == ()
+            checks += 1
+        return checks
+
+    checking = asyncio.create_task(check())
+    await asyncio.gather(*(sell(seat) for seat in range(3)))
+    selling = False
+    assert await checking > 0
+
+
+async def test_walk_goes_over_many_batches(market: Market) -> None:
+    for number in range(45):
+        await market.publish(f"tool-{number}", f"creator-{number}", price="0.01")
+        await market.charged("eve", f"tool-{number}", f"of-{number}")
+    assert (await check_books(market.database)).faults == ()
+    await change(market.database, "UPDATE earnings_day SET calls = 7 WHERE calls = 1")
+    faults = (await check_books(market.database)).faults
+    assert len({UUID(fault.subject.split()[0]) for fault in faults}) == 45
