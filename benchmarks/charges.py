@@ -100,8 +100,10 @@ async def grouped(billing: Billing, wallets: int, seconds: float) -> float:
 
 
 async def batches(billing: Billing, wallets: int, seconds: float) -> float:
+    queue = ChargeQueue(lambda calls: charge_calls(billing, calls))
+
     async def work() -> int:
-        return _paid(await charge_calls(billing, [new_call(wallets) for _ in range(BATCH_CALLS)]))
+        return _paid(await queue.charge_batch([new_call(wallets) for _ in range(BATCH_CALLS)]))
 
     return await measure(work, callers=BATCH_CALLERS, seconds=seconds)
 

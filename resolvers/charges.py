@@ -9,7 +9,7 @@ from gateway.domain.charges import Call, Charged, ChargeOutcome
 from gateway.domain.errors import InvalidInput
 from gateway.domain.identity import SCOPE_ADMIN, SCOPE_CHARGE
 from gateway.domain.tools import CALL_ID_CHARACTERS_MAX, TOOL_ID_CHARACTERS_MAX, checked_id
-from gateway.services.charging import CALLS_AT_ONCE_MAX, charge_calls
+from gateway.services.charging import CALLS_AT_ONCE_MAX
 from gateway.services.customers import customer_id_of
 from gateway.services.reversals import reverse_charge
 from models.tool_charge import ToolCharge as ChargeRow
@@ -92,7 +92,7 @@ async def resolve_charge_tool_calls(info: Info, input: ChargeToolCallsInput) -> 
     places = [(*_INPUT, "calls", str(position)) for position in range(count)]
     asked = [_call_or_refusal(call) for call in input.calls]
     calls = [call for call in asked if isinstance(call, Call)]
-    charged = iter(await charge_calls(context.billing, calls) if calls else ())
+    charged = iter(await context.charges.charge_batch(calls) if calls else ())
     outcomes = [next(charged) if isinstance(call, Call) else call for call in asked]
     return ChargeToolCallsSuccess(
         results=[_result(outcome, place=place) for outcome, place in zip(outcomes, places, strict=True)]

@@ -16,6 +16,9 @@ LANES: Final = 1
 #: Calls waiting in one process before new ones are refused: some seconds' worth of work.
 WAITING_CALLS_MAX: Final = 20_000
 
+#: Batches waiting in one process for their turn before new ones are refused.
+WAITING_BATCHES_MAX: Final = 100
+
 Charge = Callable[[Sequence[Call]], Awaitable[list[ChargeOutcome]]]
 
 
@@ -31,7 +34,10 @@ class ChargeQueue:
     """
 
     def __init__(self, charge: Charge, *, lanes: int = LANES, group_max: int = GROUP_CALLS_MAX) -> None:
-        self._lanes = tuple(_Lane(charge, group_max) for _ in range(lanes))
+        self._charge = charge
+        self._turns = asyncio.Semaphore(lanes)
+        self._batches = 0
+        self._lanes = tuple(_Lane(self._charge_in_turn, group_max) for _ in range(lanes))
 
     async def charge(self, call: Call) -> ChargeOutcome:
         """Charge one call; returns once its outcome is committed.
@@ -41,6 +47,27 @@ class ChargeQueue:
             DatabaseUnavailable: nothing can be said; the same call may be sent again.
         """
         return await self._lanes[call.consumer_id.int % len(self._lanes)].submit(call)
+
+    async def charge_batch(self, calls: Sequence[Call]) -> list[ChargeOutcome]:
+        """Charge calls in a transaction of their own, in turn with the groups and other batches of this process.
+
+        Side by side they would wait for each other's creators in the database, which costs more than waiting here.
+
+        Raises:
+            TooManyWaiting: too many batches wait.
+            DatabaseUnavailable: nothing can be said; the same calls may be sent again.
+        """
+        if self._batches >= WAITING_BATCHES_MAX:
+            raise TooManyWaiting
+        self._batches += 1
+        try:
+            return await self._charge_in_turn(calls)
+        finally:
+            self._batches -= 1
+
+    async def _charge_in_turn(self, calls: Sequence[Call]) -> list[ChargeOutcome]:
+        async with self._turns:
+            return await self._charge(calls)
 
     async def drain(self) -> None:
         """Wait until every call taken so far is answered."""

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from gateway.db import Database, DatabaseUnavailable
 from gateway.domain.charges import Call, Charged, ChargeOutcome
 from gateway.domain.errors import IdempotencyConflict, InsufficientFunds, InvalidInput, ToolNotFound
-from gateway.services.charge_queue import WAITING_CALLS_MAX, ChargeQueue, TooManyWaiting
+from gateway.services.charge_queue import WAITING_BATCHES_MAX, WAITING_CALLS_MAX, ChargeQueue, TooManyWaiting
 from gateway.services.reversals import reverse_charge
 from tests.services.market_world import Market, open_market
 from tests.support.books import assert_books_balance
@@ -170,3 +170,44 @@ async def test_a_full_queue_refuses_at_once() -> None:
     await asyncio.gather(*asked, return_exceptions=True)
     gate.set()
     await queue.drain()
+
+
+async def test_batches_and_groups_of_one_process_take_turns() -> None:
+    at_once: list[int] = []
+    running = 0
+
+    async def charge(calls: Sequence[Call]) -> list[ChargeOutcome]:
+        nonlocal running
+        running += 1
+        at_once.append(running)
+        await asyncio.sleep(0)
+        running -= 1
+        return [ToolNotFound(call.call_id) for call in calls]
+
+    queue = ChargeQueue(charge)
+    consumer = uuid4()
+    batches = [queue.charge_batch([Call(f"b{n}", "search", consumer)]) for n in range(5)]
+    singles = [queue.charge(Call(f"s{n}", "search", consumer)) for n in range(5)]
+
+    answers, _ = await asyncio.gather(asyncio.gather(*batches), asyncio.gather(*singles))
+
+    assert [str(outcome) for (outcome,) in answers] == [f"b{n}" for n in range(5)]
+    assert set(at_once) == {1}
+
+
+async def test_a_batch_is_refused_when_too_many_wait() -> None:
+    gate = asyncio.Event()
+
+    async def charge(calls: Sequence[Call]) -> list[ChargeOutcome]:
+        await gate.wait()
+        return [ToolNotFound(call.call_id) for call in calls]
+
+    queue = ChargeQueue(charge)
+    call = Call("b", "search", uuid4())
+    waiting = [asyncio.create_task(queue.charge_batch([call])) for _ in range(WAITING_BATCHES_MAX)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(TooManyWaiting):
+        await queue.charge_batch([call])
+    gate.set()
+    assert len(await asyncio.gather(*waiting)) == WAITING_BATCHES_MAX
