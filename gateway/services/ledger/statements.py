@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import orjson
-
 from gateway.db import Dialect, Parameters
+from gateway.db.batches import list_parameter, row_parameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +30,11 @@ class Statements:
 
     def rows(self, rows: Sequence[Sequence[object]]) -> Parameters:
         """The first parameters of a statement that takes a table of rows; there is at least one row."""
-        if self.dialect == "sqlite":
-            return (orjson.dumps(rows).decode(),)
-        return tuple(list(column) for column in zip(*rows, strict=True))
+        return row_parameters(self.dialect, rows)
 
     def values(self, values: Sequence[object]) -> object:
         """The one parameter that hands over a list of values."""
-        return orjson.dumps(values).decode() if self.dialect == "sqlite" else list(values)
+        return list_parameter(self.dialect, values)
 
 
 _POSTGRES: Final = Statements(
