@@ -12,6 +12,8 @@ from gateway.domain.money import MICROS_PER_DOLLAR, format_usd_micros, micros_to
 PRICE_MICROS_MIN: Final = 100
 PRICE_MICROS_MAX: Final = 100 * MICROS_PER_DOLLAR
 PRICE_DECIMALS_MAX: Final = 6
+#: Of a refused price, so much is said back.
+ECHO_CHARACTERS_MAX: Final = 40
 _PRICE_MIN: Final = micros_to_decimal(PRICE_MICROS_MIN)
 _PRICE_MAX: Final = micros_to_decimal(PRICE_MICROS_MAX)
 TOOL_ID_CHARACTERS_MAX: Final = 100
@@ -54,17 +56,24 @@ def price_in_micros(price: Decimal) -> int:
     """
     path = ("input", "pricePerCall")
     if not price.is_finite() or _decimals(price) > PRICE_DECIMALS_MAX:
-        raise InvalidInput(f"A price has at most {PRICE_DECIMALS_MAX} decimals; got {str(price)[:40]}.", path=path)
+        raise InvalidInput(f"A price has at most {PRICE_DECIMALS_MAX} decimals; got {_as_typed(price)}.", path=path)
     # Comparing is exact at any size, which arithmetic on a stranger's Decimal is not: it rounds, or overflows.
     if not _PRICE_MIN <= price <= _PRICE_MAX:
         low, high = format_usd_micros(PRICE_MICROS_MIN), format_usd_micros(PRICE_MICROS_MAX)
         raise AmountOutOfRange(
-            f"A call costs between {low} and {high}; got ${str(price)[:40]}.",
+            f"A call costs between {low} and {high}; got ${_as_typed(price)}.",
             minimum_micros=PRICE_MICROS_MIN,
             maximum_micros=PRICE_MICROS_MAX,
             path=path,
         )
     return int(price.scaleb(PRICE_DECIMALS_MAX))
+
+
+def _as_typed(price: Decimal) -> str:
+    """A stranger's number for a sentence: 0.0000001 rather than 1E-7, and never longer than a line."""
+    exponent = price.as_tuple().exponent
+    plain = isinstance(exponent, int) and -ECHO_CHARACTERS_MAX < exponent <= 0
+    return (f"{price:f}" if plain else str(price))[:ECHO_CHARACTERS_MAX]
 
 
 def _decimals(price: Decimal) -> int:

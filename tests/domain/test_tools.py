@@ -74,6 +74,11 @@ def test_what_is_no_price_is_refused(text: str) -> None:
         price_in_micros(Decimal(text))
 
 
+def test_a_refused_price_is_said_back_as_it_was_typed() -> None:
+    with pytest.raises(InvalidInput, match=r"got 0\.0000001\."):
+        price_in_micros(Decimal("0.0000001"))
+
+
 @pytest.mark.parametrize(
     "text",
     ["0", "-0", "0E-30", "0.000099", "-1", "-0.0001", "100.000001", "1E+2000", "1E+999999", "-1E+999999", "9" * 400],
