@@ -1,10 +1,11 @@
 """A paid call in plain Python: what is asked, what it becomes in the ledger, and what the caller is told."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID
 
 from gateway.domain.errors import BillingError
-from gateway.domain.ledger import FEES, Account, AccountKind, EntryDraft, EntryKind, Line, wallet
+from gateway.domain.ledger import ACCOUNTS_KEPT_MAX, FEES, Account, AccountKind, EntryDraft, EntryKind, Line, wallet
 from gateway.domain.tools import Split
 
 
@@ -40,6 +41,7 @@ class Charged:
 ChargeOutcome = Charged | BillingError
 
 
+@lru_cache(ACCOUNTS_KEPT_MAX)
 def pending(creator_id: UUID) -> Account:
     return Account(AccountKind.EARN_PENDING, creator_id)
 

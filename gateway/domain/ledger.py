@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -18,6 +19,8 @@ from gateway.domain.money import AMOUNT_MICROS_MAX, format_usd_micros
 IDEM_CHARACTERS_MAX: Final = 200
 TEXT_CHARACTERS_MAX: Final = 255
 LINES_MIN: Final = 2
+#: Accounts of one kind that a process remembers, a few megabytes; making one anew takes some microseconds.
+ACCOUNTS_KEPT_MAX: Final = 10_000
 
 #: Account ids are UUIDv5 of the code in this namespace: any node knows the id without asking. Never change it.
 ACCOUNT_NAMESPACE: Final = UUID("422c1cd6-20fc-4a2e-9788-f3c9ab6b22c1")
@@ -123,6 +126,7 @@ STRIPE_FEES: Final = Account(AccountKind.STRIPE_FEES)
 BAD_DEBT: Final = Account(AccountKind.BAD_DEBT)
 
 
+@lru_cache(ACCOUNTS_KEPT_MAX)
 def wallet(customer_id: UUID) -> Account:
     return Account(AccountKind.WALLET, customer_id)
 

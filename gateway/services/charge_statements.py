@@ -52,7 +52,7 @@ class ChargeStatements:
 
     async def find_listings(self, connection: Connection, tool_ids: Collection[str]) -> dict[str, Listing]:
         """The active tools among these ids."""
-        rows = await connection.fetch(self.listings, (list_parameter(self.dialect, sorted(tool_ids)),))
+        rows = await connection.fetch(self.listings, (list_parameter(self.dialect, list(tool_ids)),))
         return {
             str(row["id"]): Listing(str(row["id"]), as_uuid(row["creator_id"]), as_int(row["price_micros"]))
             for row in rows
@@ -60,7 +60,7 @@ class ChargeStatements:
 
     async def find_clearing(self, connection: Connection, customer_ids: Collection[UUID]) -> dict[UUID, datetime]:
         """Until when money of these customers is still on its way into Stripe's hands."""
-        rows = await connection.fetch(self.clearing, (list_parameter(self.dialect, sorted(customer_ids)),))
+        rows = await connection.fetch(self.clearing, (list_parameter(self.dialect, list(customer_ids)),))
         return {as_uuid(row["id"]): as_time(row["funds_clear_at"]) for row in rows}
 
     async def find_charges(self, connection: Connection, calls: Sequence[Call]) -> dict[tuple[UUID, str], ChargeRow]:

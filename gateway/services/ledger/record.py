@@ -81,7 +81,7 @@ class _Recorder:
 
     async def _lock_accounts(self) -> dict[UUID, Standing]:
         accounts = {line.account.id: line.account for draft in self._drafts for line in draft.lines}
-        wanted = sorted(account_id for account_id, account in accounts.items() if account.cached)
+        wanted = [account_id for account_id, account in accounts.items() if account.cached]
         if not wanted:
             return {}
         standings = await self._lock(wanted)
