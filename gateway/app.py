@@ -21,7 +21,7 @@ from gateway.domain.clock import Clock
 from gateway.domain.identity import SCOPE_CHARGE, Caller
 from gateway.domain.plans import Catalogue, load_catalogue
 from gateway.domain.redirects import Allowlist
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, known_type
 from gateway.server.auth import Authenticator, IssuerKeys, KeySource, SharedSecret, TokenVerifier
 from gateway.server.cors import cors
 from gateway.server.graphql import GraphQLEdge, add_graphql_routes
@@ -34,7 +34,7 @@ from gateway.services.billing import Billing, BillingRules, PortalConfiguration,
 from gateway.services.charge_queue import ChargeQueue, TooManyWaiting
 from gateway.services.charging import charge_calls
 from gateway.settings import Settings
-from gateway.stripe_service import ACCOUNT_EVENTS, open_stripe
+from gateway.stripe_service import open_stripe
 from gateway.worker import EventWorker
 from models.stripe_event import EventState
 from resolvers.context import Context
@@ -45,6 +45,15 @@ log = structlog.stdlib.get_logger()
 
 #: What the platform's runtime may send at once: 500 calls of about 1,000 bytes each.
 CHARGING_BODY_BYTES_MAX = 512 * 1024
+
+
+#: What each outcome of a try counts as. An event that another worker has now is that worker's to count.
+_COUNTED = {
+    EventState.DONE: Metrics.event_applied,
+    EventState.IGNORED: Metrics.event_ignored,
+    EventState.NEW: Metrics.event_failed,
+    EventState.DEAD: Metrics.event_died,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +78,14 @@ class Gateway:
     def watch_delivery(self, event_type: str, outcome: str) -> None:
         """Count a delivery at the webhook's door."""
         if outcome in {"stored", "duplicate"}:
-            self.metrics.event_received(event_type=_known(event_type))
+            self.metrics.event_received(event_type=known_type(event_type))
         else:
             self.metrics.event_refused(code=outcome)
 
     def _watch_applied(self, event_type: str, state: EventState) -> None:
-        if state in {EventState.DONE, EventState.IGNORED}:
-            self.metrics.event_applied(event_type=_known(event_type))
-        elif state is EventState.DEAD:
-            self.metrics.event_died(event_type=_known(event_type))
+        count = _COUNTED.get(state)
+        if count is not None:
+            count(self.metrics, event_type=known_type(event_type))
 
 
 @asynccontextmanager
@@ -234,6 +242,7 @@ def _rules(settings: Settings) -> BillingRules:
         past_due_grace=timedelta(hours=settings.past_due_grace_hours),
         fee_bps=settings.platform_fee_bps,
         earnings_hold=timedelta(hours=settings.earnings_hold_hours),
+        event_payload_days=settings.event_payload_days,
     )
 
 
@@ -246,11 +255,6 @@ async def _keys(stack: AsyncExitStack, settings: Settings, clock: Clock) -> KeyS
     keys = RemoteKeys(session=session, url=settings.jwt_jwks_url, clock=clock)
     stack.push_async_callback(keys.close)
     return IssuerKeys(keys)
-
-
-def _known(event_type: str) -> str:
-    """A label from a closed set, whatever Stripe invents next."""
-    return event_type if event_type in ACCOUNT_EVENTS else "other"
 
 
 def catalogue_of(settings: Settings) -> Catalogue:

@@ -1,12 +1,26 @@
 """What is counted and timed, in one list: the names that dashboards and alerts are built on."""
 
 import math
+from collections import Counter as Counts
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from gateway.services.billing import EventCount
+from gateway.stripe_service import ACCOUNT_EVENTS
+
+#: The label of every event type that we do not subscribe to.
+OTHER_TYPE: Final = "other"
+
 #: Seconds: from a cached read to a Stripe call that was tried three times.
 _LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+def known_type(event_type: str) -> str:
+    """A label from a closed set, whatever Stripe invents next."""
+    return event_type if event_type in ACCOUNT_EVENTS else OTHER_TYPE
 
 
 class Metrics:
@@ -31,18 +45,7 @@ class Metrics:
         self._operations = Counter(
             "gateway_graphql_operations", "GraphQL operations executed.", ["kind", "outcome"], registry=registry
         )
-        self._events_received = Counter(
-            "gateway_stripe_events_received", "Webhook events stored or known already.", ["type"], registry=registry
-        )
-        self._events_refused = Counter(
-            "gateway_stripe_events_refused", "Webhook deliveries answered with an error.", ["code"], registry=registry
-        )
-        self._events_applied = Counter(
-            "gateway_stripe_events_applied", "Stored events whose work is done.", ["type"], registry=registry
-        )
-        self._events_dead = Counter(
-            "gateway_stripe_events_dead", "Stored events given up after too many tries.", ["type"], registry=registry
-        )
+        self._add_events(registry)
         self._oldest_event_seconds = Gauge(
             "gateway_stripe_events_oldest_seconds",
             "Age of the oldest stored event that is not applied; 0 when there is none, NaN where no worker looks.",
@@ -69,6 +72,7 @@ class Metrics:
             "gateway_database_retries", "Transactions run again after losing a race.", ["reason"], registry=registry
         )
         self._add_books(registry)
+        self._add_inbox(registry)
 
     def _add_books(self, registry: CollectorRegistry) -> None:
         self._books_faults = Gauge(
@@ -80,6 +84,55 @@ class Metrics:
         self._oldest_release_seconds = Gauge(
             "gateway_oldest_release_seconds",
             "Seconds by which the oldest earning that should be available is late.",
+            registry=registry,
+        )
+
+    def _add_events(self, registry: CollectorRegistry) -> None:
+        self._events_received = Counter(
+            "gateway_stripe_events_received", "Webhook events stored or known already.", ["type"], registry=registry
+        )
+        self._events_refused = Counter(
+            "gateway_stripe_events_refused", "Webhook deliveries answered with an error.", ["code"], registry=registry
+        )
+        self._events_applied = Counter(
+            "gateway_stripe_events_applied", "Stored events whose work is done.", ["type"], registry=registry
+        )
+        self._events_ignored = Counter(
+            "gateway_stripe_events_ignored", "Stored events that were not to be applied.", ["type"], registry=registry
+        )
+        self._events_failed = Counter(
+            "gateway_stripe_events_failed",
+            "Tries of stored events that ended with another try.",
+            ["type"],
+            registry=registry,
+        )
+        self._events_dead = Counter(
+            "gateway_stripe_events_dead", "Stored events given up after too many tries.", ["type"], registry=registry
+        )
+
+    def _add_inbox(self, registry: CollectorRegistry) -> None:
+        self._events_found = Counter(
+            "gateway_stripe_events_gap_filled",
+            "Events that Stripe listed and had not delivered.",
+            ["type"],
+            registry=registry,
+        )
+        self._events_waiting = Gauge(
+            "gateway_stripe_events_waiting",
+            "Stored events that are not applied yet, on all nodes.",
+            ["type"],
+            registry=registry,
+        )
+        self._events_dead_now = Gauge(
+            "gateway_stripe_events_given_up",
+            "Stored events that wait for a person, on all nodes.",
+            ["type"],
+            registry=registry,
+        )
+        self._events_waiting_seconds = Gauge(
+            "gateway_stripe_events_waiting_seconds",
+            "Age of the oldest stored event that is not applied yet, on all nodes.",
+            ["type"],
             registry=registry,
         )
 
@@ -104,8 +157,31 @@ class Metrics:
     def event_applied(self, *, event_type: str) -> None:
         self._events_applied.labels(event_type).inc()
 
+    def event_ignored(self, *, event_type: str) -> None:
+        self._events_ignored.labels(event_type).inc()
+
+    def event_failed(self, *, event_type: str) -> None:
+        self._events_failed.labels(event_type).inc()
+
     def event_died(self, *, event_type: str) -> None:
         self._events_dead.labels(event_type).inc()
+
+    def event_gap_filled(self, *, event_type: str) -> None:
+        self._events_found.labels(known_type(event_type)).inc()
+
+    def events_counted(self, counts: Sequence[EventCount], *, now: datetime) -> None:
+        """What the inbox holds now. Every known type has its number, so that an alarm sees it fall to 0 again."""
+        waiting, dead, ages = Counts[str](), Counts[str](), Counts[str]()
+        for count in counts:
+            label = known_type(count.type)
+            waiting[label] += count.waiting
+            dead[label] += count.dead
+            if count.oldest_at is not None:
+                ages[label] = max(ages[label], int((now - count.oldest_at).total_seconds()))
+        for label in (*ACCOUNT_EVENTS, OTHER_TYPE):
+            self._events_waiting.labels(label).set(waiting[label])
+            self._events_dead_now.labels(label).set(dead[label])
+            self._events_waiting_seconds.labels(label).set(ages[label])
 
     def oldest_event_waits(self, *, seconds: float) -> None:
         self._oldest_event_seconds.set(seconds)

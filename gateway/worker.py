@@ -11,16 +11,34 @@ import structlog
 from gateway.db import DatabaseUnavailable, spawn
 from gateway.domain.errors import BillingError, ProviderUnavailable
 from gateway.services.billing import Billing
-from gateway.services.events import apply_event
-from gateway.services.inbox import ClaimedEvent, LeaseLost, claim_events, fail_event, oldest_waiting
+from gateway.services.events import HANDLED_EVENTS, apply_event
+from gateway.services.inbox import (
+    RENEWED_SECONDS,
+    ClaimedEvent,
+    LeaseLost,
+    claim_events,
+    fail_event,
+    free_misplanned,
+    give_back,
+    held_events,
+    oldest_waiting,
+    renew_leases,
+    take_back,
+)
+from gateway.services.patience import Patience
+from gateway.services.silence import SilenceWatch
 from models.stripe_event import EventState
 
 log = structlog.stdlib.get_logger()
 
 #: Events one process works on side by side.
 EVENTS_AT_ONCE_MAX = 8
-#: One event's time; well below the lease, so that a worker that is merely slow keeps what it holds.
+#: One event's time; the lease is renewed meanwhile, so that a worker that is merely slow keeps what it holds.
 EVENT_SECONDS_MAX = 150
+#: How often it is looked whether a worker has died over its events, at most.
+SILENCE_SECONDS_MIN = 5
+#: What is held when the time to stop is over goes back within this, else by the end of its lease.
+GIVE_BACK_SECONDS_MAX = 5
 #: How long the worker sleeps when nothing wakes it.
 POLL_SECONDS = 1
 #: How long it keeps away from a database that does not answer.
@@ -72,7 +90,10 @@ class EventWorker:
         self._jitter = jitter
         self._awake = asyncio.Event()
         self._stopping = False
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], ClaimedEvent] = {}
+        self._patience = Patience()
+        self._silence = SilenceWatch()
+        self._silence_looked_at: datetime | None = None
 
     def wake(self) -> None:
         """Something new is in the inbox, or a place came free."""
@@ -84,7 +105,11 @@ class EventWorker:
         self._awake.set()
 
     async def run(self) -> None:
-        """Work until stopped, then finish what is held. A database that is away is waited for."""
+        """Work until stopped, then finish what is held. A database that is away is waited for.
+
+        Cancelled, it gives back what it holds, so that others need not wait for the end of its leases.
+        """
+        renewing = spawn(self._keep_leases(), name="event-leases")
         try:
             while not self._stopping:
                 self._awake.clear()
@@ -92,11 +117,12 @@ class EventWorker:
             if self._running:
                 await asyncio.wait(self._running)
         finally:
-            for task in self._running:
-                task.cancel()
+            renewing.cancel()
+            await self._give_back()
 
     async def work_once(self) -> int:
         """Claim what is due now, up to the free places, and see it through; returns how many events that were."""
+        await self._take_back()
         events = await self._claim()
         tasks = [self._begin(event) for event in events]
         if tasks:
@@ -106,6 +132,7 @@ class EventWorker:
     async def _take(self) -> float:
         """Fill the free places; returns for how long there is nothing more to do unless something wakes us."""
         try:
+            await self._look_who_is_silent()
             for event in await self._claim():
                 self._begin(event)
             await self._look_who_waits()
@@ -117,6 +144,24 @@ class EventWorker:
             return DATABASE_PAUSE_SECONDS
         return POLL_SECONDS
 
+    async def _look_who_is_silent(self) -> None:
+        now, last = self._billing.clock.now(), self._silence_looked_at
+        if last is None or abs(now - last) >= timedelta(seconds=SILENCE_SECONDS_MIN):
+            self._silence_looked_at = now
+            await self._take_back()
+
+    async def _take_back(self) -> None:
+        """Free what workers held that died; what this one holds is in good hands."""
+        database, now = self._billing.database, self._billing.clock.now()
+        ours = {event.event_id for event in self._running.values()}
+        held = [event for event in await held_events(database) if event.event_id not in ours]
+        for event in self._silence.silent(held, now=now):
+            state = await take_back(database, event, now=now, jitter=self._jitter)
+            if state is EventState.DEAD:
+                self._watch(event.type, state)
+        if await free_misplanned(database, now=now):
+            log.warning("event.misplanned", reason="a node's clock was far ahead")
+
     async def _look_who_waits(self) -> None:
         now = self._billing.clock.now()
         last = self._waiting_looked_at
@@ -127,20 +172,53 @@ class EventWorker:
         self._watch_waiting(seconds=0 if since is None else max((now - since).total_seconds(), 0))
 
     async def _claim(self) -> list[ClaimedEvent]:
-        free = EVENTS_AT_ONCE_MAX - len(self._running)
+        now = self._billing.clock.now()
+        running = len(self._running)
+        free = self._patience.places(EVENTS_AT_ONCE_MAX - running, running=running, now=now)
         if free <= 0:
             return []
-        return await claim_events(self._billing.database, now=self._billing.clock.now(), limit=free)
+        events = await claim_events(self._billing.database, now=now, limit=free)
+        if events:
+            self._patience.probed(now=now)
+        return events
 
     def _begin(self, event: ClaimedEvent) -> asyncio.Task[None]:
         task = spawn(self._see_through(event), name=f"event:{event.event_id}")
-        self._running.add(task)
+        self._running[task] = event
         task.add_done_callback(self._end)
         return task
 
     def _end(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        self._running.pop(task, None)
         self._awake.set()
+
+    async def _keep_leases(self) -> None:
+        """Give signs of life for as long as there is something held."""
+        while True:
+            await asyncio.sleep(RENEWED_SECONDS)
+            try:
+                if self._running:
+                    events = tuple(self._running.values())
+                    await renew_leases(self._billing.database, events, now=self._billing.clock.now())
+            except DatabaseUnavailable as error:
+                log.warning("worker.leases_not_renewed", reason=str(error))
+            except Exception:
+                log.exception("worker.leases_not_renewed")
+
+    async def _give_back(self) -> None:
+        held = dict(self._running)
+        if not held:
+            return
+        for task in held:
+            task.cancel()
+        try:
+            async with asyncio.timeout(GIVE_BACK_SECONDS_MAX):
+                await asyncio.wait(held)
+                given = await give_back(self._billing.database, tuple(held.values()), now=self._billing.clock.now())
+        except (DatabaseUnavailable, TimeoutError) as error:
+            log.warning("events.left_to_their_leases", events=len(held), reason=str(error))
+        else:
+            log.info("events.given_back", events=given)
 
     async def _see_through(self, event: ClaimedEvent) -> None:
         try:
@@ -149,13 +227,23 @@ class EventWorker:
         except LeaseLost:
             log.info("event.lease_lost", event_id=event.event_id, type=event.type)
         except (BillingError, DatabaseUnavailable, TimeoutError) as error:
+            self._note(error)
             await self._put_back(event, error)
         except Exception as error:
             log.exception("event.crashed", event_id=event.event_id, type=event.type)
             await self._put_back(event, error)
         else:
+            if event.type in HANDLED_EVENTS and event.account is None:  # of the others Stripe was not asked
+                self._patience.answered()
             log.info("event.applied", event_id=event.event_id, type=event.type, state=state.value)
             self._watch(event.type, state)
+
+    def _note(self, error: Exception) -> None:
+        """Whether Stripe answered; a database that did not says nothing about Stripe."""
+        if isinstance(error, ProviderUnavailable | TimeoutError):
+            self._patience.unanswered()
+        elif isinstance(error, BillingError):
+            self._patience.answered()
 
     async def _put_back(self, event: ClaimedEvent, error: Exception) -> None:
         """Its turn comes again; where even this cannot be stored, the end of the lease brings it back."""

@@ -1,5 +1,6 @@
 """Our row about one Stripe Checkout Session, written before Stripe is called."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from tortoise import fields
@@ -27,6 +28,9 @@ class CheckoutState(StrEnum):
 
 #: States in which money may still arrive.
 UNSETTLED_STATES = (CheckoutState.CREATING, CheckoutState.OPEN, CheckoutState.PENDING)
+
+#: A purchase for which no look was planned is due for one.
+_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Checkout(Model):
@@ -57,6 +61,8 @@ class Checkout(Model):
     refunded_cents: int = fields.BigIntField(default=0)
     refund_version = fields.IntField(default=0)
     settled_at = fields.DatetimeField(null=True)
+    look_at = fields.DatetimeField(default=_AT_ONCE)
+    looks = fields.IntField(default=0)
     created_at = fields.DatetimeField()
 
     class Meta(Model.Meta):

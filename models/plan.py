@@ -20,6 +20,7 @@ class Plan(Model):
     ticket: int = fields.BigIntField()
     applied_ticket: int = fields.BigIntField()
     synced_at = fields.DatetimeField(null=True)
+    sync_due_at = fields.DatetimeField(null=True)
 
     class Meta(Model.Meta):
         table = "plan"

@@ -32,6 +32,7 @@ class StripeEvent(Model):
     due_at = fields.DatetimeField()
     lease_until = fields.DatetimeField(null=True)
     token: int = fields.BigIntField()
+    lost = fields.IntField(default=0)
     error: str | None = fields.TextField(null=True)
     occurred_at = fields.DatetimeField()
     received_at = fields.DatetimeField()

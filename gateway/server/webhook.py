@@ -10,13 +10,15 @@ from aiohttp import hdrs, web
 from gateway.db import Database, DatabaseUnavailable
 from gateway.domain.clock import Clock
 from gateway.services.inbox import store_event
-from gateway.stripe_service import WebhookEvent, WebhookRefused, parse_event
+from gateway.stripe_service import API_VERSION, WebhookEvent, WebhookRefused, parse_event
 
 log = structlog.stdlib.get_logger()
 
 WEBHOOK_PATH: Final = "/api/billing/webhook"
 BODY_BYTES_MAX: Final = 512 * 1024
 BODY_SECONDS_MAX: Final = 10
+#: Versions that get a line; nobody who can sign sends more.
+VERSIONS_NOTED_MAX: Final = 20
 CHUNK_BYTES: Final = 64 * 1024
 RETRY_AFTER_SECONDS: Final = "5"
 
@@ -44,6 +46,7 @@ class WebhookDoor:
         self._clock = clock
         self._stored = stored
         self._watch = watch
+        self._versions: set[str | None] = {API_VERSION}
 
     async def deliver(self, request: web.Request) -> web.Response:
         """200 once the event is safe; 4xx for what is no event of ours; 5xx only if Stripe should send it again."""
@@ -65,9 +68,16 @@ class WebhookDoor:
             answer.headers[hdrs.RETRY_AFTER] = RETRY_AFTER_SECONDS
             return answer
         self._watch(event.type, "stored" if new else "duplicate")
+        self._note_version(event)
         log.info("webhook.stored", event_id=event.event_id, type=event.type, new=new)
         self._stored()
         return web.json_response({"received": True, "duplicate": not new})
+
+    def _note_version(self, event: WebhookEvent) -> None:
+        """An endpoint of another version is worth a line, once; what it sends is only ever used as a pointer."""
+        if event.api_version not in self._versions and len(self._versions) < VERSIONS_NOTED_MAX:
+            self._versions.add(event.api_version)
+            log.warning("webhook.other_version", api_version=event.api_version, ours=API_VERSION)
 
     def _read(self, raw: bytes, request: web.Request) -> WebhookEvent:
         headers = request.headers.getall("Stripe-Signature", [])
@@ -105,6 +115,8 @@ async def _body(request: web.Request) -> bytes:
                     raise too_large
     except TimeoutError:
         raise _BodyRefused(408, "bad_payload", f"The body took longer than {BODY_SECONDS_MAX} seconds.") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise _BodyRefused(400, "bad_payload", "The body ended before it was complete.") from None
     return bytes(body)
 
 

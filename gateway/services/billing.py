@@ -1,6 +1,7 @@
 """What every use case needs, handed in once by the composition root."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -14,6 +15,8 @@ from gateway.stripe_service import PriceBook, StripeService
 
 #: How long prices found by lookup key are believed before they are looked up again.
 PRICES_FRESH_SECONDS = 300
+#: How long the payload of a finished event is kept, where nothing else is set: as long as Stripe keeps its own.
+EVENT_PAYLOAD_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class BillingRules:
     past_due_grace: timedelta
     fee_bps: int
     earnings_hold: timedelta
+    event_payload_days: int = EVENT_PAYLOAD_DAYS
 
 
 class Prices:
@@ -85,6 +89,16 @@ class PortalConfiguration:
         return self._id
 
 
+@dataclass(frozen=True, slots=True)
+class EventCount:
+    """How many stored events of one type are not done, and since when the oldest of those that will be tried waits."""
+
+    type: str
+    waiting: int
+    dead: int
+    oldest_at: datetime | None
+
+
 class Watch(Protocol):
     """Told what happened; metrics listen here."""
 
@@ -97,6 +111,10 @@ class Watch(Protocol):
     def books_checked(self, *, faults: int, at: datetime) -> None: ...
 
     def oldest_release_waits(self, *, seconds: float) -> None: ...
+
+    def events_counted(self, counts: Sequence[EventCount], *, now: datetime) -> None: ...
+
+    def event_gap_filled(self, *, event_type: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,17 @@ from typing import Final
 
 import structlog
 
+from gateway.services import event_gaps
+from gateway.services.belonging import keep_to_the_account
 from gateway.services.billing import Billing
 from gateway.services.books import BooksReport, check_books
 from gateway.services.checkpoints import checkpoint_accounts
+from gateway.services.due_plans import sync_due_plans
+from gateway.services.event_counts import report_events
 from gateway.services.ledger.rows import as_int, as_time
 from gateway.services.releases import release_due
+from gateway.services.retention import drop_payloads
+from gateway.services.stale_checkouts import sweep_checkouts
 
 log = structlog.stdlib.get_logger()
 
@@ -101,6 +107,12 @@ def _log_faults(report: BooksReport) -> None:
 CHORES: Final = (
     Chore(name="release", every_seconds=5, work=release_earnings),
     Chore(name="checkpoint", every_seconds=2, work=checkpoint_accounts),
+    Chore(name="event_gaps", every_seconds=event_gaps.EVERY_SECONDS, work=event_gaps.fill_gaps, round_seconds_max=40),
+    Chore(name="checkouts", every_seconds=15, work=sweep_checkouts, round_seconds_max=300),
+    Chore(name="plans", every_seconds=5, work=sync_due_plans, round_seconds_max=300),
+    Chore(name="account", every_seconds=600, work=keep_to_the_account),
     Chore(name="state", every_seconds=15, work=report_state),
+    Chore(name="events", every_seconds=10, work=report_events),
+    Chore(name="payloads", every_seconds=60, work=drop_payloads),
     Chore(name="books", every_seconds=60, work=check_books_when_due, round_seconds_max=3_000, may_be_cut=True),
 )

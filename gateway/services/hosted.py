@@ -35,6 +35,8 @@ CLIENT_KEY_CHARACTERS_MAX = 255
 _DEPOSIT_NAME = "Wallet deposit"
 #: How long one key is used again for a session that Stripe has not given us.
 KEY_TRUSTED_MINUTES = 10
+#: When a purchase that has no end yet is looked at without anybody asking; see `stale_checkouts`.
+FIRST_LOOK = timedelta(minutes=10)
 #: How often a purchase is looked at again in one request: a Customer that is gone, a key that is spent.
 _TRIES_MAX = 4
 
@@ -104,6 +106,7 @@ def draft_checkout(
         input_digest=order.digest,
         stripe_key=f"checkout:{checkout_id}:1",
         asked_at=now,
+        look_at=now + FIRST_LOOK,
         created_at=now,
     )
 

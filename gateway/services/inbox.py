@@ -1,13 +1,13 @@
 """The inbox of Stripe's events: stored before they are answered, claimed under a lease, finished with their effect."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
 from gateway.db import Connection, Database, Row
-from gateway.services.ledger.rows import as_time
+from gateway.services.ledger.rows import as_int, as_time
 from gateway.stripe_service import WebhookEvent
 from models.stripe_event import EventState
 
@@ -16,14 +16,28 @@ log = structlog.stdlib.get_logger()
 #: Runs inside the transaction of an effect, so that an event is closed with it.
 Alongside = Callable[[Connection], Awaitable[None]]
 
-#: How long a claimed event belongs to its worker; after that another may take it.
-LEASE_SECONDS = 180
+#: How long a claimed event belongs to a worker that gives no sign of life; then its event is taken back.
+LEASE_SECONDS = 40
+#: A worker gives a sign of life this often, for as long as it works on the event.
+RENEWED_SECONDS = 10
+#: Workers that may go silent over one event before it waits for a person: it may be what kills them.
+LOST_MAX = 5
+#: What a dead worker held together comes back apart, within this time and twice it the next time, and so on.
+APART_SECONDS = 5
 #: Certain failures after which an event waits for a person.
 ATTEMPTS_MAX = 10
 #: How long an event is tried while Stripe or the database gives no clear answer; as long as Stripe itself would.
 UNCLEAR_DAYS_MAX = 3
 RETRY_SECONDS_FIRST = 1
 RETRY_SECONDS_MAX = 3600
+#: Longest pause while nothing clear is heard: what waits is tried soon after the silence ends.
+UNCLEAR_RETRY_SECONDS_MAX = 45
+#: Clocks of nodes differ by at most this; what is planned for later than that was planned by a broken clock.
+CLOCKS_DIFFER_MAX = timedelta(hours=2)
+#: Among how many held events the silent ones are looked for.
+HELD_LOOKED_AT_MAX = 1000
+#: More doublings than lead to the longest pause; beyond that the number itself would grow without end.
+_DOUBLINGS_MAX = 12
 ERROR_CHARACTERS_MAX = 500
 #: Among how many waiting events, those due first, the oldest is looked for.
 WAITING_LOOKED_AT_MAX = 1000
@@ -47,18 +61,42 @@ class ClaimedEvent:
     received_at: datetime
 
 
-async def store_event(database: Database, event: WebhookEvent, *, now: datetime) -> bool:
-    """Keep an event that Stripe delivered; True when it is new. One that is not done yet is woken up."""
+@dataclass(frozen=True, slots=True)
+class HeldEvent:
+    """An event in some worker's hands. Its lease grows with every sign of life that the worker gives."""
+
+    event_id: str
+    type: str
+    token: int
+    lost: int
+    lease_until: datetime
+
+
+#: Due by the earlier of Stripe's clock and ours: a node whose clock is ahead hides nothing from the others.
+_STORE = (
+    "INSERT INTO stripe_event (id, type, object_id, account, api_version, livemode, payload, state, due_at, "
+    "occurred_at, received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 'new', $10, $9, $8) ON CONFLICT (id) "
+)
+_AGAIN = (
+    "DO UPDATE SET deliveries = stripe_event.deliveries + 1, "
+    "due_at = CASE WHEN stripe_event.state IN ('new', 'dead') THEN $10 ELSE stripe_event.due_at END, "
+    "attempts = CASE WHEN stripe_event.state = 'dead' THEN 0 ELSE stripe_event.attempts END, "
+    "lost = CASE WHEN stripe_event.state = 'dead' THEN 0 ELSE stripe_event.lost END, "
+    "state = CASE WHEN stripe_event.state = 'dead' THEN 'new' ELSE stripe_event.state END "
+    "RETURNING deliveries"
+)
+_UNLESS_KNOWN = "DO NOTHING RETURNING deliveries"
+
+
+async def store_event(database: Database, event: WebhookEvent, *, now: datetime, listed: bool = False) -> bool:
+    """Keep an event that Stripe delivered; True when it is new. One that is not done yet is woken up.
+
+    One that was `listed` rather than delivered wakes nothing and counts as no delivery when it is known.
+    """
 
     async def work(connection: Connection) -> bool:
         row = await connection.fetch_one(
-            "INSERT INTO stripe_event (id, type, object_id, account, api_version, livemode, payload, state, due_at, "
-            "occurred_at, received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 'new', $8, $9, $8) "
-            "ON CONFLICT (id) DO UPDATE SET deliveries = stripe_event.deliveries + 1, "
-            "due_at = CASE WHEN stripe_event.state IN ('new', 'dead') THEN $8 ELSE stripe_event.due_at END, "
-            "attempts = CASE WHEN stripe_event.state = 'dead' THEN 0 ELSE stripe_event.attempts END, "
-            "state = CASE WHEN stripe_event.state = 'dead' THEN 'new' ELSE stripe_event.state END "
-            "RETURNING deliveries",
+            _STORE + (_UNLESS_KNOWN if listed else _AGAIN),
             (
                 event.event_id,
                 event.type,
@@ -69,21 +107,22 @@ async def store_event(database: Database, event: WebhookEvent, *, now: datetime)
                 event.payload,
                 now,
                 event.created_at,
+                min(now, event.created_at),
             ),
         )
-        assert row is not None, "an upsert returns its row"
-        return row["deliveries"] == 1
+        assert listed or row is not None, "an upsert returns its row"
+        return row is not None and row["deliveries"] == 1
 
     return await database.run(work)
 
 
 async def claim_events(database: Database, *, now: datetime, limit: int) -> list[ClaimedEvent]:
-    """Take the events that are due, oldest first: new ones, and those whose worker has gone silent."""
+    """Take the events that are due, oldest first. One that another worker holds is never among them."""
 
     async def work(connection: Connection) -> list[ClaimedEvent]:
         rows = await connection.fetch(
-            "WITH due AS MATERIALIZED (SELECT id FROM stripe_event WHERE (state = 'new' AND due_at <= $1) "
-            "OR (state = 'doing' AND lease_until < $1) ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED) "
+            "WITH due AS MATERIALIZED (SELECT id FROM stripe_event WHERE state IN ('new', 'doing') AND state = 'new' "
+            "AND due_at <= $1 ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED) "
             "UPDATE stripe_event SET state = 'doing', lease_until = $2, attempts = attempts + 1, token = token + 1 "
             "WHERE id IN (SELECT id FROM due) "
             "RETURNING id, type, object_id, account, payload, attempts, token, received_at",
@@ -92,6 +131,95 @@ async def claim_events(database: Database, *, now: datetime, limit: int) -> list
         return [_claimed(row) for row in rows]
 
     return await database.run(work)
+
+
+async def renew_leases(database: Database, events: Sequence[ClaimedEvent], *, now: datetime) -> None:
+    """A sign of life: who holds these events still works on them."""
+
+    async def work(connection: Connection) -> None:
+        for event in events:
+            await connection.execute(
+                "UPDATE stripe_event SET lease_until = $3 WHERE id = $1 AND token = $2 AND state = 'doing'",
+                (event.event_id, event.token, now + timedelta(seconds=LEASE_SECONDS)),
+            )
+
+    await database.run(work)
+
+
+async def give_back(database: Database, events: Sequence[ClaimedEvent], *, now: datetime) -> int:
+    """Leave events to others, as if they had never been claimed; returns how many were still held."""
+
+    async def work(connection: Connection) -> int:
+        given = 0
+        for event in events:
+            given += await connection.execute(
+                "UPDATE stripe_event SET state = 'new', attempts = attempts - 1, due_at = $3, lease_until = NULL "
+                "WHERE id = $1 AND token = $2 AND state = 'doing'",
+                (event.event_id, event.token, now),
+            )
+        return given
+
+    return await database.run(work)
+
+
+async def free_misplanned(database: Database, *, now: datetime) -> int:
+    """Make due what a broken clock has put off further than any pause lasts; returns how many events that were."""
+    far = now + timedelta(seconds=RETRY_SECONDS_MAX) + CLOCKS_DIFFER_MAX
+    found = await database.fetch_one(
+        "SELECT id FROM stripe_event WHERE state IN ('new', 'doing') AND due_at > $1 AND state = 'new' LIMIT 1", (far,)
+    )
+    if found is None:
+        return 0
+    return await database.run(
+        lambda connection: connection.execute(
+            "UPDATE stripe_event SET due_at = $2 WHERE state IN ('new', 'doing') AND due_at > $1 AND state = 'new'",
+            (far, now),
+        )
+    )
+
+
+async def held_events(database: Database) -> list[HeldEvent]:
+    """What workers hold now, by the lease that they renewed longest ago."""
+    rows = await database.fetch(
+        "SELECT id, type, token, lost, lease_until FROM stripe_event WHERE state = 'doing' "
+        "ORDER BY lease_until LIMIT $1",
+        (HELD_LOOKED_AT_MAX,),
+    )
+    return [
+        HeldEvent(
+            event_id=str(row["id"]),
+            type=str(row["type"]),
+            token=as_int(row["token"]),
+            lost=as_int(row["lost"]),
+            lease_until=as_time(row["lease_until"]),
+        )
+        for row in rows
+    ]
+
+
+async def take_back(
+    database: Database, held: HeldEvent, *, now: datetime, jitter: Callable[[], float]
+) -> EventState | None:
+    """Free an event whose worker went silent, or set it aside if too many did; None if that worker is alive."""
+    lost = held.lost + 1
+    state = EventState.DEAD if lost >= LOST_MAX else EventState.NEW
+    reason = f"{lost} workers went silent while they held it."
+    delay = timedelta(seconds=APART_SECONDS * 2 ** (lost - 1) * jitter())
+
+    async def work(connection: Connection) -> bool:
+        changed = await connection.execute(
+            "UPDATE stripe_event SET state = $4, lost = $5, due_at = $6, lease_until = NULL, error = $7 "
+            "WHERE id = $1 AND token = $2 AND lease_until = $3 AND state = 'doing'",
+            (held.event_id, held.token, held.lease_until, state.value, lost, now + delay, reason),
+        )
+        return changed == 1
+
+    if not await database.run(work):
+        return None
+    dead = state is EventState.DEAD
+    tell = log.error if dead else log.warning
+    tell("event.dead" if dead else "event.taken_back", event_id=held.event_id, type=held.type, reason=reason)
+    return state
 
 
 async def oldest_waiting(database: Database) -> datetime | None:
@@ -135,13 +263,13 @@ async def fail_event(
 ) -> EventState:
     """Put an event back for later, or aside for a person; returns which of the two.
 
-    What is `unclear` (Stripe or the database did not answer) heals by itself, so it is tried for days; what fails for
-    certain is tried a few times.
+    What is `unclear` (Stripe or the database did not answer) heals by itself, so it is tried for days, and again soon
+    after the silence ends; what fails for certain is tried a few times.
     """
     age = now - event.received_at
-    dead = age >= timedelta(days=UNCLEAR_DAYS_MAX) if unclear else event.attempts >= ATTEMPTS_MAX
+    dead = event.attempts >= ATTEMPTS_MAX and (not unclear or age >= timedelta(days=UNCLEAR_DAYS_MAX))
     state = EventState.DEAD if dead else EventState.NEW
-    delay = timedelta(seconds=retry_seconds(event.attempts) * (1 + jitter()) / 2)
+    delay = timedelta(seconds=retry_seconds(event.attempts, unclear=unclear) * (1 + jitter()) / 2)
 
     async def work(connection: Connection) -> bool:
         changed = await connection.execute(
@@ -158,22 +286,20 @@ async def fail_event(
     return state
 
 
-def retry_seconds(attempts: int) -> int:
-    """1 s, 2 s, 4 s … up to an hour."""
-    return min(RETRY_SECONDS_FIRST * 2 ** max(attempts - 1, 0), RETRY_SECONDS_MAX)
+def retry_seconds(attempts: int, *, unclear: bool = False) -> int:
+    """1 s, 2 s, 4 s … up to an hour; while nothing clear is heard up to less than a minute."""
+    bound = UNCLEAR_RETRY_SECONDS_MAX if unclear else RETRY_SECONDS_MAX
+    return min(RETRY_SECONDS_FIRST * 2 ** min(max(attempts - 1, 0), _DOUBLINGS_MAX), bound)
 
 
 def _claimed(row: Row) -> ClaimedEvent:
-    attempts, token = row["attempts"], row["token"]
-    assert isinstance(attempts, int), "a whole number column"
-    assert isinstance(token, int), "a whole number column"
     return ClaimedEvent(
         event_id=str(row["id"]),
         type=str(row["type"]),
         object_id=None if row["object_id"] is None else str(row["object_id"]),
         account=None if row["account"] is None else str(row["account"]),
         payload=str(row["payload"]),
-        attempts=attempts,
-        token=token,
+        attempts=as_int(row["attempts"]),
+        token=as_int(row["token"]),
         received_at=as_time(row["received_at"]),
     )

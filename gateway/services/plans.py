@@ -1,7 +1,7 @@
 """The plan, synced from Stripe by tickets: whoever asked Stripe last writes, whoever asked earlier does not."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -18,6 +18,14 @@ from models.plan import Plan
 from models.subscription import Subscription
 
 log = structlog.stdlib.get_logger()
+
+#: A plan with a subscription is synced this often though nothing happens to it.
+SYNCED_EVERY = timedelta(days=1)
+#: What Stripe does at a moment is looked at this long after it; it also covers a clock of ours that is a bit ahead.
+AFTER_A_MOMENT = timedelta(minutes=2)
+#: A sync that was begun and not finished is begun again after this.
+UNFINISHED = timedelta(minutes=10)
+_ENDED = frozenset({"canceled", "incomplete_expired"})
 
 _INTERVALS = {"month": BillingInterval.MONTHLY, "year": BillingInterval.YEARLY}
 
@@ -43,7 +51,10 @@ async def sync_plan(billing: Billing, *, customer_id: UUID, alongside: Alongside
         reduction = reduce_subscriptions(facts, previous=held_plan(row), now=now, grace=billing.rules.past_due_grace)
         written = row.applied_ticket < ticket
         if written:
-            await _write_plan(connection, customer_id, reduction.plan, ticket=ticket, now=now)
+            live = any(item.status not in _ENDED for item in subscriptions)
+            overtaken = row.ticket > ticket  # whoever took the later ticket may yet fail
+            due_at = now + UNFINISHED if overtaken else next_sync_at(reduction.plan, live=live, now=now)
+            await _write_plan(connection, customer_id, reduction.plan, ticket=ticket, now=now, due_at=due_at)
             await _mirror(connection, customer_id, subscriptions, now)
         if alongside is not None:
             await alongside(connection)
@@ -53,6 +64,18 @@ async def sync_plan(billing: Billing, *, customer_id: UUID, alongside: Alongside
     if written:
         _tell(customer_id, reduction)
     return reduction
+
+
+def next_sync_at(plan: HeldPlan, *, live: bool, now: datetime) -> datetime | None:
+    """When Stripe is asked again if nothing is heard: a day from now, or just after the next thing that ends.
+
+    None for a customer without a subscription that could still change.
+    """
+    if not live and plan.tier is Tier.FREE:
+        return None
+    ends = (plan.grace_ends_at, plan.cancels_at, plan.current_period_end)
+    moments = [moment + AFTER_A_MOMENT for moment in ends if moment is not None]
+    return min([now + SYNCED_EVERY, *(moment for moment in moments if moment > now)])
 
 
 def held_plan(row: Plan) -> HeldPlan:
@@ -90,12 +113,14 @@ def subscription_facts(subscription: StripeSubscription, catalogue: Catalogue) -
 
 
 async def _take_ticket(billing: Billing, customer_id: UUID) -> int:
+    due_at = billing.clock.now() + UNFINISHED
+
     async def work(connection: Connection) -> int:
         row = await connection.fetch_one(
-            "INSERT INTO plan (customer_id, tier, status, price_cents, ticket, applied_ticket) "
-            "VALUES ($1, $2, $3, 0, 1, 0) "
-            "ON CONFLICT (customer_id) DO UPDATE SET ticket = plan.ticket + 1 RETURNING ticket",
-            (customer_id, FREE_PLAN.tier.value, FREE_PLAN.status.value),
+            "INSERT INTO plan (customer_id, tier, status, price_cents, ticket, applied_ticket, sync_due_at) "
+            "VALUES ($1, $2, $3, 0, 1, 0, $4) ON CONFLICT (customer_id) DO UPDATE SET ticket = plan.ticket + 1, "
+            "sync_due_at = COALESCE(plan.sync_due_at, $4) RETURNING ticket",
+            (customer_id, FREE_PLAN.tier.value, FREE_PLAN.status.value, due_at),
         )
         assert row is not None, "an upsert returns its row"
         ticket = row["ticket"]
@@ -124,11 +149,19 @@ async def _subscriptions_of(billing: Billing, stripe_customer_id: str) -> Sequen
         raise
 
 
-async def _write_plan(connection: Connection, customer_id: UUID, plan: HeldPlan, *, ticket: int, now: datetime) -> None:
+async def _write_plan(
+    connection: Connection,
+    customer_id: UUID,
+    plan: HeldPlan,
+    *,
+    ticket: int,
+    now: datetime,
+    due_at: datetime | None,
+) -> None:
     await connection.execute(
         "UPDATE plan SET tier = $2, interval = $3, status = $4, price_cents = $5, subscription_id = $6, "
         "current_period_end = $7, cancels_at = $8, past_due_since = $9, grace_ends_at = $10, applied_ticket = $11, "
-        "synced_at = $12 WHERE customer_id = $1 AND applied_ticket < $11",
+        "synced_at = $12, sync_due_at = $13 WHERE customer_id = $1 AND applied_ticket < $11",
         (
             customer_id,
             plan.tier.value,
@@ -142,6 +175,7 @@ async def _write_plan(connection: Connection, customer_id: UUID, plan: HeldPlan,
             plan.grace_ends_at,
             ticket,
             now,
+            due_at,
         ),
     )
 

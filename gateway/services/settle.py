@@ -148,8 +148,8 @@ async def _adopt(billing: Billing, session: CheckoutSession) -> Checkout:
     return checkout
 
 
-def _check_same(checkout: Checkout, session: CheckoutSession, *, livemode: bool) -> None:
-    """The session must be the one we asked for in every respect that decides about money."""
+def misfits(checkout: Checkout, session: CheckoutSession, *, livemode: bool) -> list[str]:
+    """In which respects that decide about money the session is not the one we asked for; in none, if all is well."""
     mode = CheckoutMode(checkout.mode)
     facts = {
         "session": (session.session_id, checkout.session_id),
@@ -160,7 +160,12 @@ def _check_same(checkout: Checkout, session: CheckoutSession, *, livemode: bool)
         "currency": (session.currency, checkout.currency),
         "amount": (session.amount_total_cents, checkout.amount_cents),
     }
-    wrong = sorted(name for name, (theirs, ours) in facts.items() if theirs != ours)
+    return sorted(name for name, (theirs, ours) in facts.items() if theirs != ours)
+
+
+def _check_same(checkout: Checkout, session: CheckoutSession, *, livemode: bool) -> None:
+    """The session must be the one we asked for in every respect that decides about money."""
+    wrong = misfits(checkout, session, livemode=livemode)
     if wrong:
         log.error("checkout.mismatch", checkout_id=str(checkout.id), session_id=session.session_id, wrong=wrong)
         raise CheckoutMismatch(_NOT_FOUND)

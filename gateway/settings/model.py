@@ -73,6 +73,7 @@ class Settings(BaseSettings):
     stripe_api_base: str = Field(default_factory=_api_base)
     stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], BeforeValidator(_split)]
     stripe_portal_configuration: str | None = Field(None, pattern=r"^bpc_[A-Za-z0-9]+$")
+    stripe_account: str | None = Field(None, pattern=r"^acct_[A-Za-z0-9]+/(test|live)$")
     stripe_timeout_seconds: int = Field(20, ge=1, le=80)
     jwt_secret: SecretStr | None = None
     jwt_jwks_url: str | None = None
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
     deposit_minimum_cents: Cents = 500
     deposit_maximum_cents: Cents = 50_000
     past_due_grace_hours: Hours = 168
+    event_payload_days: int = Field(30, ge=1, le=3_650)
     graphql_batch_max: int = Field(8, ge=1, le=50)
     log_format: LogFormat = Field(default_factory=_log_format)
     log_level: LogLevel = LogLevel.INFO

@@ -2,7 +2,8 @@
 
 from gateway.stripe_service.checkouts import is_session_id
 from gateway.stripe_service.connection import API_VERSION, StripeSettingsError
-from gateway.stripe_service.events import ACCOUNT_EVENTS
+from gateway.stripe_service.events import ACCOUNT_EVENTS, EVENT_TYPES_MAX, EventPage
+from gateway.stripe_service.looking import ChargeLook, SessionLook
 from gateway.stripe_service.objects import (
     METADATA_CHECKOUT,
     METADATA_CUSTOMER,
@@ -25,12 +26,16 @@ from gateway.stripe_service.webhooks import WebhookRefusal, WebhookRefused, chec
 __all__ = [
     "ACCOUNT_EVENTS",
     "API_VERSION",
+    "EVENT_TYPES_MAX",
     "METADATA_CHECKOUT",
     "METADATA_CUSTOMER",
+    "ChargeLook",
     "CheckoutSession",
+    "EventPage",
     "PortalSession",
     "PriceBook",
     "PricesNotReady",
+    "SessionLook",
     "SetupReport",
     "StripeCharge",
     "StripeCustomer",

@@ -1,18 +1,21 @@
 """Checkout Sessions: subscriptions and deposits, made with our metadata on everything that comes of them."""
 
 import re
+from collections.abc import Awaitable
 from datetime import datetime
 
 import stripe
 
 from gateway.domain.clock import unix
 from gateway.domain.money import CURRENCY
-from gateway.stripe_service.connection import Calls, keyed
+from gateway.stripe_service.connection import PAGE_ENTRIES, Calls, keyed
 from gateway.stripe_service.objects import METADATA_CHECKOUT, METADATA_CUSTOMER, CheckoutSession
 from gateway.stripe_service.reading import read_session
 
 #: From a session to when its money may be moved; Stripe follows at most four steps.
 _MONEY_PATH = "payment_intent.latest_charge.balance_transaction"
+#: Looking for a lost session goes through at most this many pages of a hundred.
+SESSION_PAGES_MAX = 20
 _SESSION_ID = re.compile(r"cs_(?:test|live)_[A-Za-z0-9]{1,240}", re.ASCII)
 
 
@@ -96,6 +99,29 @@ class CheckoutCalls(Calls):
             return None
         request = self._stripe.v1.checkout.sessions.retrieve_async(session_id, {"expand": [_MONEY_PATH]})
         return await self._stripe.ask_if_exists("checkout.sessions.retrieve", request, read_session)
+
+    async def find_sessions(
+        self, *, stripe_customer_id: str, checkout_id: str, created_after: datetime
+    ) -> list[CheckoutSession]:
+        """The sessions made for a checkout row of ours, newest first: what a lost answer may have left behind.
+
+        Raises:
+            ProviderRejected: Stripe has no such customer (any more).
+            ProviderUnavailable: no clear answer, or too many sessions to be sure.
+        """
+
+        def fetch(after: str | None) -> Awaitable[stripe.StripeObject]:
+            params: stripe.params.checkout.SessionListParams = {
+                "customer": stripe_customer_id,
+                "created": {"gte": unix(created_after)},
+                "limit": PAGE_ENTRIES,
+            }
+            if after is not None:
+                params["starting_after"] = after
+            return self._stripe.v1.checkout.sessions.list_async(params)
+
+        pages = self._stripe.pages("checkout.sessions.list", fetch, read_session, pages_max=SESSION_PAGES_MAX)
+        return [session async for page in pages for session in page if session.checkout_id == checkout_id]
 
     async def expire_session(self, *, session_id: str, idempotency_key: str) -> CheckoutSession:
         """Close an open session.

@@ -1,6 +1,7 @@
 """The events we live by, and listing them: what a webhook should have brought and did not."""
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -8,6 +9,7 @@ import stripe
 
 from gateway.domain.clock import unix
 from gateway.stripe_service.connection import PAGE_ENTRIES, Calls
+from gateway.stripe_service.fields import Fields
 from gateway.stripe_service.objects import WebhookEvent
 from gateway.stripe_service.reading import read_event
 
@@ -42,8 +44,34 @@ EVENT_TYPES_MAX: Final = 20
 EVENT_PAGES_MAX: Final = 1_000
 
 
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Some events, newest first; `next_after` is where the next page begins, None behind the last one."""
+
+    events: tuple[WebhookEvent, ...]
+    next_after: str | None
+
+
 class EventCalls(Calls):
     """Calls about events."""
+
+    async def event_page(
+        self, *, since: datetime, until: datetime | None, types: Sequence[str], after: str | None
+    ) -> EventPage:
+        """One page of the events of a span of time, both ends included; at most twenty types.
+
+        Raises:
+            ProviderRejected: Stripe knows no event `after` any more.
+            ProviderUnavailable: no clear answer.
+        """
+        assert len(types) <= EVENT_TYPES_MAX, "Stripe takes no more types at once"
+        created: stripe.params.EventListParamsCreated = {"gte": unix(since)}
+        if until is not None:
+            created["lte"] = unix(until)
+        params: stripe.params.EventListParams = {"created": created, "types": list(types), "limit": PAGE_ENTRIES}
+        if after is not None:
+            params["starting_after"] = after
+        return await self._stripe.ask("events.list", self._stripe.v1.events.list_async(params), _read_event_page)
 
     async def list_events(
         self,
@@ -75,3 +103,8 @@ class EventCalls(Calls):
             async for page in self._stripe.pages("events.list", fetch, read_event, pages_max=EVENT_PAGES_MAX):
                 for event in page:
                     yield event
+
+
+def _read_event_page(fields: Fields) -> EventPage:
+    events = tuple(read_event(entry) for entry in fields.children())
+    return EventPage(events, events[-1].event_id if events and fields.flag("has_more") else None)

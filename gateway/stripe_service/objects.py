@@ -212,7 +212,8 @@ class PortalSession:
 class WebhookEvent:
     """One snapshot event, delivered or listed; a pointer (`object_type`, `object_id`, `account`) more than a source.
 
-    `payload` is the whole event as compact JSON with sorted keys. `object_id` is None for the few objects without one.
+    `payload` is the event as compact JSON with sorted keys, without what is personal in it. `object_id` is None for the
+    few objects without one.
     """
 
     event_id: str

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import orjson
 
+from gateway.domain.redaction import TooDeep, redact
 from gateway.stripe_service.fields import Fields, MalformedAnswer
 from gateway.stripe_service.objects import (
     CheckoutSession,
@@ -172,8 +173,16 @@ def read_event(fields: Fields) -> WebhookEvent:
         created_at=fields.moment("created"),
         api_version=fields.maybe_text("api_version"),
         livemode=fields.flag("livemode"),
-        payload=canonical_json(fields.values),
+        payload=_payload(fields.values),
     )
+
+
+def _payload(values: Mapping[str, object]) -> str:
+    """What is kept of an event: nothing that names a person."""
+    try:
+        return canonical_json(redact(values))
+    except TooDeep as error:
+        raise MalformedAnswer(str(error)) from None
 
 
 def canonical_json(values: Mapping[str, object]) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from gateway.stripe_service.accounts import AccountCalls
 from gateway.stripe_service.charges import ChargeCalls
 from gateway.stripe_service.checkouts import CheckoutCalls
 from gateway.stripe_service.connection import (
@@ -16,12 +17,15 @@ from gateway.stripe_service.connection import (
 )
 from gateway.stripe_service.customers import CustomerCalls
 from gateway.stripe_service.events import EventCalls
+from gateway.stripe_service.looking import LookingCalls
 from gateway.stripe_service.prices import PriceCalls
 from gateway.stripe_service.subscriptions import SubscriptionCalls
 from gateway.stripe_service.transport import Sleep
 
 
-class StripeService(CustomerCalls, CheckoutCalls, SubscriptionCalls, PriceCalls, EventCalls, ChargeCalls):
+class StripeService(
+    AccountCalls, CustomerCalls, CheckoutCalls, SubscriptionCalls, PriceCalls, EventCalls, ChargeCalls, LookingCalls
+):
     """Stripe, typed: arguments by keyword, frozen values back, ProviderRejected or ProviderUnavailable on failure.
 
     Every write takes the caller's idempotency key; after ProviderUnavailable the same key is used again, never a new

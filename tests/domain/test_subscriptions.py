@@ -1,5 +1,6 @@
 """From all of a customer's subscriptions to the one plan it holds."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -30,13 +31,15 @@ def facts(
     age_days: int = 1,
     ends_in_days: int = 29,
     cancels_at: datetime | None = None,
+    interval: BillingInterval = BillingInterval.MONTHLY,
+    price_cents: int = 2_900,
 ) -> SubscriptionFacts:
     return SubscriptionFacts(
         subscription_id=name,
         status=status,
         tier=tier,
-        interval=BillingInterval.MONTHLY,
-        price_cents=2_900,
+        interval=interval,
+        price_cents=price_cents,
         current_period_end=NOW + timedelta(days=ends_in_days),
         cancels_at=cancels_at,
         created_at=NOW - timedelta(days=age_days),
@@ -125,6 +128,106 @@ def test_what_gives_no_tier_still_says_how_it_stands(status: str, expected: Plan
     plan = reduce(facts(status=status)).plan
 
     assert (plan.tier, plan.status) == (Tier.FREE, expected)
+
+
+@pytest.mark.parametrize(("before", "after"), [(Tier.STARTER, Tier.BUSINESS), (Tier.BUSINESS, Tier.STARTER)])
+def test_an_upgrade_and_a_downgrade_of_one_subscription_hold_at_once(before: Tier, after: Tier) -> None:
+    plan = reduce(facts(tier=after), previous=reduce(facts(tier=before)).plan).plan
+
+    assert (plan.tier, plan.status) == (after, PlanStatus.ACTIVE)
+
+
+def test_a_switch_of_the_interval_takes_its_price_and_period_along() -> None:
+    monthly = reduce(facts()).plan
+    yearly = facts(interval=BillingInterval.YEARLY, price_cents=26_100, ends_in_days=365)
+    plan = reduce(yearly, previous=monthly).plan
+
+    assert (plan.interval, plan.price_cents) == (BillingInterval.YEARLY, 26_100)
+    assert plan.current_period_end == NOW + timedelta(days=365)
+
+
+def test_a_price_change_is_shown_and_changes_nothing_else() -> None:
+    before = reduce(facts()).plan
+
+    assert reduce(facts(price_cents=3_500), previous=before).plan == replace(before, price_cents=3_500)
+
+
+def test_a_cancellation_is_shown_and_lifted_again() -> None:
+    canceling = reduce(facts(cancels_at=NOW + timedelta(days=29))).plan
+    resumed = reduce(facts(), previous=canceling).plan
+
+    assert (canceling.tier, canceling.cancels_at) == (Tier.PRO, NOW + timedelta(days=29))
+    assert (resumed.tier, resumed.cancels_at) == (Tier.PRO, None)
+
+
+@pytest.mark.parametrize("status", ["paused", "unpaid", "incomplete"])
+def test_what_comes_back_to_life_gives_its_tier_again(status: str) -> None:
+    meanwhile = reduce(facts(status=status), previous=reduce(facts()).plan).plan
+    again = reduce(facts(), previous=meanwhile).plan
+
+    assert (meanwhile.tier, meanwhile.subscription_id) == (Tier.FREE, "sub_1")
+    assert (again.tier, again.status) == (Tier.PRO, PlanStatus.ACTIVE)
+
+
+def test_a_trial_gives_the_tier_and_turns_into_what_follows_it() -> None:
+    trial = reduce(facts(status="trialing")).plan
+
+    assert (trial.tier, trial.status) == (Tier.PRO, PlanStatus.TRIALING)
+    assert reduce(facts(), previous=trial).plan.status is PlanStatus.ACTIVE
+    assert reduce(facts(status="paused"), previous=trial).plan.tier is Tier.FREE
+    assert reduce(facts(status="canceled"), previous=trial).plan == HeldPlan(Tier.FREE, PlanStatus.CANCELED)
+
+
+def test_unpaid_after_the_grace_gives_nothing_and_has_no_grace_left() -> None:
+    late = reduce(facts(status="past_due")).plan
+    plan = reduce(facts(status="unpaid"), previous=late, now=NOW + timedelta(days=20)).plan
+
+    assert (plan.tier, plan.status, plan.grace_ends_at) == (Tier.FREE, PlanStatus.UNPAID, None)
+
+
+def test_a_grace_that_is_over_leaves_the_plan_to_a_lesser_subscription() -> None:
+    late = facts("sub_late", status="past_due", tier=Tier.BUSINESS)
+    previous = reduce(late).plan
+    other = facts("sub_other", tier=Tier.STARTER)
+
+    assert reduce(late, other, previous=previous, now=NOW + GRACE - timedelta(seconds=1)).plan.tier is Tier.BUSINESS
+    assert reduce(late, other, previous=previous, now=NOW + GRACE).plan.tier is Tier.STARTER
+
+
+def test_a_first_payment_that_expired_leaves_nothing() -> None:
+    began = reduce(facts(status="incomplete")).plan
+
+    assert reduce(facts(status="incomplete_expired"), previous=began).plan == FREE_PLAN
+
+
+def test_a_deleted_customer_has_no_subscription_and_no_plan() -> None:
+    reduction = reduce(previous=reduce(facts(tier=Tier.BUSINESS)).plan)
+
+    assert reduction.plan == FREE_PLAN
+    assert not reduction.has_subscription
+
+
+def test_an_unknown_price_beside_a_known_one_is_named_and_takes_nothing_away() -> None:
+    reduction = reduce(facts("sub_known"), facts("sub_odd", tier=None))
+
+    assert reduction.plan.tier is Tier.PRO
+    assert reduction.unmapped_ids == ("sub_odd",)
+    assert reduction.entitled_ids == ("sub_known", "sub_odd")
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        datetime(2028, 2, 29, 12, tzinfo=UTC),
+        datetime(2027, 1, 31, 12, tzinfo=UTC),
+        datetime(2026, 12, 31, 23, tzinfo=UTC),
+    ],
+)
+def test_the_grace_is_a_span_of_hours_on_leap_days_and_month_ends_too(start: datetime) -> None:
+    plan = reduce(facts(status="past_due"), now=start).plan
+
+    assert plan.grace_ends_at is not None
+    assert plan.grace_ends_at - start == GRACE
 
 
 @pytest.mark.parametrize("status", STATUSES)

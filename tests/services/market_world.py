@@ -16,7 +16,7 @@ from gateway.domain.money import CENTS_PER_DOLLAR
 from gateway.domain.plans import load_catalogue
 from gateway.domain.redirects import Allowlist
 from gateway.domain.tools import ToolKind
-from gateway.services.billing import Billing, BillingRules, PortalConfiguration, Prices
+from gateway.services.billing import Billing, BillingRules, EventCount, PortalConfiguration, Prices
 from gateway.services.charging import charge_calls
 from gateway.services.customers import add_customer, customer_id_of
 from gateway.services.disputes import settle_dispute
@@ -105,6 +105,10 @@ class Unwatched:
     def books_checked(self, *, faults: int, at: datetime) -> None: ...
 
     def oldest_release_waits(self, *, seconds: float) -> None: ...
+
+    def events_counted(self, counts: Sequence[EventCount], *, now: datetime) -> None: ...
+
+    def event_gap_filled(self, *, event_type: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

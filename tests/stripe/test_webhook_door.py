@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.clock import ManualClock
+from gateway.domain.redaction import redact
 from gateway.stripe_service import StripeSettingsError, WebhookEvent, WebhookRefusal, WebhookRefused, parse_event
 from tests.stripe.stripe_objects import CREATED, event
 
@@ -56,7 +57,7 @@ def test_a_signed_event_is_read() -> None:
         created_at=NOW,
         api_version="2026-10-28.endive",
         livemode=False,
-        payload=orjson.dumps(event(account="acct_1"), option=orjson.OPT_SORT_KEYS).decode(),
+        payload=orjson.dumps(redact(event(account="acct_1")), option=orjson.OPT_SORT_KEYS).decode(),
     )
 
 
@@ -73,9 +74,19 @@ def test_the_same_event_gives_the_same_payload_however_it_is_spaced() -> None:
 
 
 def test_text_beyond_ascii_is_signed_and_read() -> None:
-    raw = body(data={"object": {"id": "cus_1", "object": "customer", "name": "Ada Łovelace 💶"}})
+    raw = body(data={"object": {"id": "cus_1", "object": "customer", "preferred_greeting": "Łovelace 💶"}})
 
     assert "Łovelace 💶" in parse(raw, signed(raw)).payload
+
+
+def test_what_is_personal_is_not_kept() -> None:
+    raw = body(data={"object": {"id": "cus_1", "object": "customer", "name": "Ada", "email": "ada@example.com"}})
+
+    payload = parse(raw, signed(raw)).payload
+
+    assert "Ada" not in payload
+    assert "ada@example.com" not in payload
+    assert '"id":"cus_1"' in payload
 
 
 def test_an_object_without_an_id_is_an_event_too() -> None:

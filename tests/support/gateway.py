@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from gateway.app import Gateway, build_app, catalogue_of, open_gateway
 from gateway.db import Database
@@ -168,27 +169,37 @@ async def open_platform(
     with_worker: bool = True,
     gateways: int = 1,
     hasty: bool = False,
+    patience_seconds: float = HASTY_SECONDS,
     dress: Callable[[Gateway], Gateway] = lambda gateway: gateway,
+    events_to: str | None = None,
+    weather: Sequence[Middleware] = (),
 ) -> AsyncGenerator[Platform]:
     """The local Stripe, set up as an operator would, and gateways on one migrated database.
 
-    `hasty` gateways do not wait long for Stripe and pause for nothing between tries. Stripe's events go to the first
-    gateway; with `with_worker=False` they stay in the inbox until `Platform.work`. `dress` may hand a gateway other
-    parts before it serves.
+    `hasty` gateways wait `patience_seconds` for Stripe and pause for nothing between tries. Stripe's events go to the
+    first gateway, or to the address `events_to`; with `with_worker=False` they stay in the inbox until `Platform.work`.
+    `dress` may hand a gateway other parts before it serves; `weather` lies between the gateways and Stripe.
     """
     async with AsyncExitStack() as stack:
-        door, *others = [_free_socket() for _ in range(gateways + 1)]
-        stripe = await stack.enter_async_context(_local_stripe(door, clock))
-        settings = _settings(database_url, stripe_url=stripe.url)
-        secret = await _set_up(settings, webhook_url=f"{_url(others[0])}{WEBHOOK_PATH}", clock=clock)
-        settings = _settings(database_url, stripe_url=stripe.url, webhook_secret=secret)
+        door, *others = [free_socket() for _ in range(gateways + 1)]
+        stripe = await stack.enter_async_context(open_local_stripe(door, clock, weather=weather))
+        settings = gateway_settings(database_url, stripe_url=stripe.url)
+        secret = await set_up(settings, webhook_url=events_to or f"{url_of(others[0])}{WEBHOOK_PATH}", clock=clock)
+        settings = gateway_settings(database_url, stripe_url=stripe.url, webhook_secret=secret)
         nodes = [
             await stack.enter_async_context(
-                _node(settings, one, clock=clock, with_worker=with_worker, hasty=hasty, dress=dress)
+                _node(
+                    settings,
+                    one,
+                    clock=clock,
+                    with_worker=with_worker,
+                    patience_seconds=patience_seconds if hasty else None,
+                    dress=dress,
+                )
             )
             for one in others
         ]
-        http = await stack.enter_async_context(_browser())
+        http = await stack.enter_async_context(browser())
         await stripe.forget_requests()
         yield Platform(nodes=nodes, stripe=stripe, clock=clock, http=http, with_worker=with_worker, _names=count(1))
 
@@ -208,13 +219,17 @@ async def eventually(check: Callable[[], Awaitable[None]], *, seconds_max: float
 
 
 @asynccontextmanager
-async def _local_stripe(door: socket.socket, clock: Clock) -> AsyncGenerator[StripeDoor]:
+async def open_local_stripe(
+    door: socket.socket, clock: Clock, *, weather: Sequence[Middleware] = ()
+) -> AsyncGenerator[StripeDoor]:
+    """The local Stripe on a socket; `weather` is the way there, innermost last."""
     settings = SandboxSettings(
         webhook_retry_seconds=(0.05, 0.1, 0.2, 0.4, 0.8), stop_grace_seconds=0.5, fault_hang_seconds=HANG_SECONDS
     )
     app = await build_sandbox(settings, clock=clock)
-    async with _serving(app, door), _browser() as http:
-        yield StripeDoor(url=_url(door), http=http)
+    app.middlewares.extend(weather)
+    async with serving(app, door), browser() as http:
+        yield StripeDoor(url=url_of(door), http=http)
 
 
 @asynccontextmanager
@@ -224,21 +239,24 @@ async def _node(
     *,
     clock: Clock,
     with_worker: bool,
-    hasty: bool,
+    patience_seconds: float | None,
     dress: Callable[[Gateway], Gateway],
 ) -> AsyncGenerator[Node]:
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(open_gateway(settings, clock=clock))
-        if hasty:
+        if patience_seconds is not None:
             stripe = await stack.enter_async_context(
                 open_stripe(
-                    api_key=API_KEY, api_base=settings.stripe_api_base, timeout_seconds=HASTY_SECONDS, sleep=_no_pause
+                    api_key=API_KEY,
+                    api_base=settings.stripe_api_base,
+                    timeout_seconds=patience_seconds,
+                    sleep=_no_pause,
                 )
             )
             gateway = with_stripe(gateway, stripe)
         gateway = dress(gateway)
-        await stack.enter_async_context(_serving(build_app(gateway, with_worker=with_worker), door))
-        yield Node(url=_url(door), gateway=gateway, worker=EventWorker(gateway.billing, jitter=lambda: 0.0))
+        await stack.enter_async_context(serving(build_app(gateway, with_worker=with_worker), door))
+        yield Node(url=url_of(door), gateway=gateway, worker=EventWorker(gateway.billing, jitter=lambda: 0.0))
 
 
 def with_stripe(gateway: Gateway, stripe: StripeService) -> Gateway:
@@ -259,19 +277,22 @@ async def _no_pause(seconds: float) -> None:
     """Between two tries nobody waits."""
 
 
-def _settings(database_url: str, *, stripe_url: str, webhook_secret: str = "whsec_not_yet") -> Settings:
-    return load_settings(
-        {
-            "GATEWAY_DATABASE_URL": database_url,
-            "GATEWAY_STRIPE_API_KEY": API_KEY,
-            "GATEWAY_STRIPE_API_BASE": stripe_url,
-            "GATEWAY_STRIPE_WEBHOOK_SECRETS": webhook_secret,
-            "GATEWAY_JWT_SECRET": JWT_SECRET,
-        }
-    )
+def gateway_settings(database_url: str, *, stripe_url: str, webhook_secret: str = "whsec_not_yet") -> Settings:
+    return load_settings(gateway_environ(database_url, stripe_url=stripe_url, webhook_secret=webhook_secret))
 
 
-async def _set_up(settings: Settings, *, webhook_url: str, clock: Clock) -> str:
+def gateway_environ(database_url: str, *, stripe_url: str, webhook_secret: str) -> dict[str, str]:
+    """The settings as a process of its own is given them."""
+    return {
+        "GATEWAY_DATABASE_URL": database_url,
+        "GATEWAY_STRIPE_API_KEY": API_KEY,
+        "GATEWAY_STRIPE_API_BASE": stripe_url,
+        "GATEWAY_STRIPE_WEBHOOK_SECRETS": webhook_secret,
+        "GATEWAY_JWT_SECRET": JWT_SECRET,
+    }
+
+
+async def set_up(settings: Settings, *, webhook_url: str, clock: Clock) -> str:
     """What `gateway stripe-setup` does; returns the signing secret of the new endpoint."""
     async with open_stripe(api_key=API_KEY, api_base=settings.stripe_api_base) as stripe:
         report = await set_up_stripe(
@@ -281,12 +302,17 @@ async def _set_up(settings: Settings, *, webhook_url: str, clock: Clock) -> str:
     return report.webhook_secret
 
 
-def _browser() -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
+def browser(timeout: aiohttp.ClientTimeout | None = None) -> aiohttp.ClientSession:
+    """A client that keeps no cookies and opens as many connections as it is asked for."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=timeout or aiohttp.ClientTimeout(),
+    )
 
 
 @asynccontextmanager
-async def _serving(app: web.Application, door: socket.socket) -> AsyncGenerator[None]:
+async def serving(app: web.Application, door: socket.socket) -> AsyncGenerator[None]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
     await runner.setup()
     try:
@@ -296,12 +322,12 @@ async def _serving(app: web.Application, door: socket.socket) -> AsyncGenerator[
         await runner.cleanup()
 
 
-def _free_socket() -> socket.socket:
+def free_socket() -> socket.socket:
     """Bound before anybody listens, so that each side knows where the other will be."""
     door = socket.socket()
     door.bind(("127.0.0.1", 0))
     return door
 
 
-def _url(door: socket.socket) -> str:
+def url_of(door: socket.socket) -> str:
     return f"http://127.0.0.1:{door.getsockname()[1]}"

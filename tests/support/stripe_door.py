@@ -11,6 +11,9 @@ DECLINED: Final = "4000000000000002"
 FAILS_LATER: Final = "4000000000000341"
 PAYS_LATER: Final = "4000000000009979"
 
+#: What a gateway asks for without anybody wanting anything: whose key it has, and what happened at Stripe.
+BACKGROUND_PATHS: Final = frozenset({"/v1/account", "/v1/events"})
+
 Json = dict[str, Any]
 
 
@@ -62,9 +65,10 @@ class StripeDoor:
         return cast("bool", (await self.control("events/wait", timeout_seconds=timeout_seconds))["idle"])
 
     async def requests(self, path: str = "", *, method: str | None = None) -> list[Json]:
-        """What the API was asked, oldest first."""
+        """What the API was asked, oldest first; what the background looks at by itself only when it is named."""
         rows = cast("list[Json]", (await self.look("requests"))["requests"])
-        return [row for row in rows if row["path"].startswith(path) and method in (None, row["method"])]
+        asked = rows if path else [row for row in rows if row["path"] not in BACKGROUND_PATHS]
+        return [row for row in asked if row["path"].startswith(path) and method in (None, row["method"])]
 
     async def made(self, path: str) -> list[Json]:
         """The writes to one path that were carried out and not merely answered from memory."""

@@ -3,6 +3,7 @@
 from typing import Final
 
 from gateway.sandbox.resources import (
+    accounts,
     catalog,
     checkout,
     customers,
@@ -25,4 +26,5 @@ ALL_OPERATIONS: Final[tuple[Operation, ...]] = (
     *payments.OPERATIONS,
     *portal.OPERATIONS,
     *events.OPERATIONS,
+    *accounts.OPERATIONS,
 )

@@ -1,0 +1,139 @@
+"""Whatever happens to a customer's subscriptions at Stripe, the plan is what they say together."""
+
+import pytest
+import structlog
+
+from gateway.services.customers import customer_id_of
+from gateway.services.plans import sync_plan
+from tests.support.gateway import Platform
+from tests.support.person import Person
+
+
+async def subscribed(platform: Platform, tier: str = "PRO") -> tuple[Person, str, str]:
+    """Somebody with a plan, its subscription and the Stripe Customer."""
+    ann = platform.person()
+    await platform.stripe.pay((await ann.checkout_page(tier)).url)
+    await platform.settled()
+    (row,) = await platform.stripe.subscriptions()
+    return ann, row["id"], row["customer"]
+
+
+async def test_of_two_subscriptions_the_best_plan_wins_with_an_alarm_and_none_is_cancelled(platform: Platform) -> None:
+    ann, first, customer = await subscribed(platform, "STARTER")
+
+    with structlog.testing.capture_logs() as logs:
+        await platform.stripe.control("subscriptions/create", customer=customer, lookup_key="business_monthly")
+        await platform.settled()
+
+    alarms = [line for line in logs if line["event"] == "plan.several_subscriptions"]
+    assert alarms[0]["log_level"] == "error"
+    assert first in alarms[0]["subscriptions"]
+    assert await ann.tier() == "BUSINESS"
+    assert [row["status"] for row in await platform.stripe.subscriptions()] == ["active", "active"]
+
+
+async def test_when_the_better_of_two_ends_the_other_one_is_held(platform: Platform) -> None:
+    ann, _, customer = await subscribed(platform, "STARTER")
+    better = await platform.stripe.control("subscriptions/create", customer=customer, lookup_key="business_monthly")
+    await platform.settled()
+
+    await platform.stripe.control("subscriptions/cancel", subscription=better["id"])
+    await platform.settled()
+
+    assert await ann.tier() == "STARTER"
+
+
+async def test_a_subscription_to_an_unknown_price_is_an_alarm_and_takes_no_tier_away(platform: Platform) -> None:
+    ann, _, customer = await subscribed(platform)
+    product = await platform.stripe.api("POST", "/v1/products", name="Something else")
+    price = await platform.stripe.api(
+        "POST",
+        "/v1/prices",
+        **{"product": product["id"], "currency": "usd", "unit_amount": "100", "recurring[interval]": "month"},
+    )
+
+    with structlog.testing.capture_logs() as logs:
+        await platform.stripe.control("subscriptions/create", customer=customer, price=price["id"])
+        await platform.settled()
+
+    assert "error" in {line["log_level"] for line in logs if line["event"] == "plan.unknown_price"}
+    assert await ann.tier() == "PRO"
+
+
+async def test_a_price_whose_lookup_key_moved_on_still_gives_its_tier(platform: Platform) -> None:
+    ann, _, _ = await subscribed(platform)
+    (old,) = (await platform.stripe.api("GET", "/v1/prices?lookup_keys[0]=pro_monthly"))["data"]
+    await platform.stripe.api(
+        "POST",
+        "/v1/prices",
+        **{
+            "product": old["product"],
+            "currency": "usd",
+            "unit_amount": "3500",
+            "recurring[interval]": "month",
+            "lookup_key": "pro_monthly",
+            "transfer_lookup_key": "true",
+        },
+    )
+
+    await sync_plan(platform.billing, customer_id=customer_id_of(ann.subject))
+
+    plan = await ann.plan()
+    assert (plan["tier"], plan["price"]["amountCents"]) == ("PRO", "2900")
+
+
+@pytest.mark.parametrize(
+    ("status", "tier", "shown"),
+    [
+        ("trialing", "PRO", "TRIALING"),
+        ("past_due", "PRO", "PAST_DUE"),
+        ("unpaid", "FREE", "UNPAID"),
+        ("paused", "FREE", "PAUSED"),
+        ("incomplete", "FREE", "INCOMPLETE"),
+        ("canceled", "FREE", "CANCELED"),
+    ],
+)
+async def test_every_status_of_stripe_becomes_a_plan(platform: Platform, status: str, tier: str, shown: str) -> None:
+    ann, subscription, _ = await subscribed(platform)
+
+    await platform.stripe.control("subscriptions/status", subscription=subscription, status=status)
+    await platform.settled()
+
+    plan = await ann.plan()
+    assert (plan["tier"], plan["status"]) == (tier, shown)
+
+
+async def test_a_paused_subscription_that_goes_on_gives_its_tier_again(platform: Platform) -> None:
+    ann, subscription, _ = await subscribed(platform)
+    await platform.stripe.control("subscriptions/pause", subscription=subscription)
+    await platform.settled()
+    meanwhile = await ann.tier()
+
+    await platform.stripe.control("subscriptions/resume", subscription=subscription)
+    await platform.settled()
+
+    assert (meanwhile, await ann.tier()) == ("FREE", "PRO")
+
+
+@pytest.mark.parametrize("signal", ["cancel_at_period_end", "cancel_at"])
+async def test_a_cancellation_is_seen_by_either_of_its_signals_and_lifted_again(
+    platform: Platform, signal: str
+) -> None:
+    ann, subscription, _ = await subscribed(platform)
+    end = (await ann.plan())["currentPeriodEnd"]
+    path = f"/v1/subscriptions/{subscription}"
+    when = {"cancel_at_period_end": "true", "cancel_at": str(await period_end(platform, path))}[signal]
+    await platform.stripe.api("POST", path, **{signal: when})
+    await platform.settled()
+    canceling = await ann.plan()
+
+    lifted = {"cancel_at_period_end": "false", "cancel_at": ""}[signal]
+    await platform.stripe.api("POST", path, **{signal: lifted})
+    await platform.settled()
+
+    assert (canceling["tier"], canceling["cancelsAt"]) == ("PRO", end)
+    assert (await ann.plan())["cancelsAt"] is None
+
+
+async def period_end(platform: Platform, path: str) -> int:
+    return (await platform.stripe.api("GET", path))["items"]["data"][0]["current_period_end"]
