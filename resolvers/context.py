@@ -1,7 +1,7 @@
 """What a resolver may use: who asks, the parts of the gateway, and the snapshot loaded for this request."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import strawberry
 from graphql import GraphQLError
@@ -11,6 +11,9 @@ from gateway.services.billing import Billing
 from gateway.services.charge_queue import ChargeQueue
 from gateway.services.snapshot import Need, Snapshot, load_snapshot
 from resolvers.need import NeedPlan, TooManyPages, check_pages
+
+#: How often the queries of one request together may ask Stripe: it is slow, and bounds how often it may be asked.
+PROVIDER_LOOKS_MAX: Final = 1
 
 
 class NeedsSignIn(GraphQLError):
@@ -25,6 +28,16 @@ class NeedsScope(GraphQLError):
 
     def __init__(self, scope: str) -> None:
         super().__init__(f"This needs a token with the scope {scope}.", extensions={"code": "FORBIDDEN"})
+
+
+class TooManyLooks(GraphQLError):
+    """A request reads, and may ask the payment provider only so often for that."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"A request asks for at most {PROVIDER_LOOKS_MAX} billingTimeline.",
+            extensions={"code": "QUERY_TOO_COMPLEX"},
+        )
 
 
 class Asked(Protocol):
@@ -46,6 +59,7 @@ class Context:
         self.caller = caller
         self._snapshot: Snapshot | None = None
         self._refused: TooManyPages | None = None
+        self._provider_looks = 0
 
     @property
     def subject(self) -> str:
@@ -69,6 +83,16 @@ class Context:
             raise NeedsSignIn
         if scope not in self.caller.scopes:
             raise NeedsScope(scope)
+
+    def ask_provider(self) -> None:
+        """Go on for a field that asks Stripe, as long as the request has not asked too often.
+
+        Raises:
+            TooManyLooks: it has.
+        """
+        self._provider_looks += 1
+        if self._provider_looks > PROVIDER_LOOKS_MAX:
+            raise TooManyLooks
 
     @property
     def snapshot(self) -> Snapshot:

@@ -13,6 +13,7 @@ from resolvers.errors import EXCEPTION_HANDLERS, UserError
 from resolvers.plan import Plan, PlanOffer, resolve_plan, resolve_plans
 from resolvers.portal import resolve_portal
 from resolvers.scalars import BIG_INT, DECIMAL, BigInt
+from resolvers.timeline import BillingTimeline, resolve_billing_timeline
 from resolvers.tools import resolve_publish_tool
 from resolvers.verify import resolve_verify_checkout, resolve_verify_deposit
 from resolvers.wallet import Wallet, resolve_wallet
@@ -29,6 +30,11 @@ class Query:
     wallet: Wallet | None = strawberry.field(resolver=resolve_wallet, description="The caller's prepaid balance.")
     earnings: Earnings | None = strawberry.field(
         resolver=resolve_earnings, description="What the caller earned with its tools; all zero when it has none."
+    )
+    billing_timeline: BillingTimeline | None = strawberry.field(
+        resolver=resolve_billing_timeline,
+        description="What happened to one of the caller's payment sessions; null when the caller has no such session. "
+        "Asks the payment provider, so a request may hold one.",
     )
 
 

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from gateway.cli import build_parser
 from gateway.db.errors import ContentionReason
 from gateway.domain.clock import SystemClock
+from gateway.domain.verdicts import Verdict
 from gateway.metrics import Metrics
 from gateway.sandbox.app import build_sandbox
 from gateway.sandbox.engine import cards
@@ -94,10 +95,14 @@ def test_queries_fit_the_schema(name: str) -> None:
 
 
 def subcommands() -> dict[str, argparse.ArgumentParser]:
+    return subcommands_of(build_parser())
+
+
+def subcommands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     # argparse has no public way to list them; the type of its choices is not told either.
-    actions: list[Any] = build_parser()._actions  # pyright: ignore[reportPrivateUsage] - as above
-    choices = next(action.choices for action in actions if action.choices)
-    return cast("dict[str, argparse.ArgumentParser]", choices)
+    actions: list[Any] = parser._actions  # pyright: ignore[reportPrivateUsage] - as above
+    choices: list[Any] = [action.choices for action in actions if hasattr(action.choices, "keys")]
+    return cast("dict[str, argparse.ArgumentParser]", choices[0] if choices else {})
 
 
 def command_lines(text: str) -> Iterator[list[str]]:
@@ -115,17 +120,26 @@ def test_commands_and_their_options_exist(name: str) -> None:
 
     for command, *options in command_lines(text_of(name)):
         assert command in known, f"gateway {command}"
+        parser = known[command]
+        if inner := subcommands_of(parser):
+            assert options, f"gateway {command}"
+            assert options[0] in inner, f"gateway {command} {options[0]}"
+            parser = inner[options[0]]
         for option in options:
             if option.startswith("--"):
-                assert f"{option} " in f"{known[command].format_help()} ".replace("\n", " "), (
-                    f"gateway {command} {option}"
-                )
+                assert f"{option} " in f"{parser.format_help()} ".replace("\n", " "), f"gateway {command} {option}"
 
 
 def test_every_command_is_in_the_operators_document() -> None:
     documented = {words[0] for words in command_lines(text_of("docs/operations.md"))}
 
     assert documented == subcommands().keys()
+
+
+def test_every_verdict_is_documented() -> None:
+    table = section(text_of("docs/operations.md"), "A customer says she paid").partition("|---|")[2]
+
+    assert first_cells(table) == {verdict.value for verdict in Verdict}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gateway import __version__
 from gateway.cli import commands
+from gateway.cli.arguments import add_support_commands
 from gateway.cli.books import books
 from gateway.cli.output import Refusal, complain
 from gateway.db import DatabaseError
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("worker", commands.worker, "Do the background work, apart from serving; any number may run.")
     audit = add("books", books, "Check every row that is money; exits with 1 when one is at fault.")
     audit.add_argument("--json", action="store_true", help="print the report as JSON")
+    add_support_commands(add)
     add("sandbox", commands.sandbox, "Run the local Stripe alone.")
     add("migrate", commands.migrate_database, "Bring the database's schema up to this release.")
     schema = add("schema", commands.schema, "Print the GraphQL schema.")

@@ -20,6 +20,7 @@ from gateway.sandbox.settings import SandboxSettings
 from gateway.server.auth import make_token
 from gateway.server.graphql.routes import GRAPHQL_PATH
 from gateway.server.webhook import WEBHOOK_PATH
+from gateway.services.belonging import WrongAccount, check_account
 from gateway.settings import Settings
 from gateway.stripe_service import open_stripe
 from gateway.stripe_service.setup import SetupReport, set_up_stripe
@@ -53,6 +54,7 @@ async def _dev(settings: Settings) -> int:
     ):
         await _set_up(settings, webhook_url=None, portal_return_url=_first_origin(settings))
         async with open_gateway(settings, clock=SystemClock()) as gateway:
+            await _check_account(gateway)
             app = build_app(gateway)
             async with serving.listening(
                 app, host=settings.host, port=settings.port, shutdown_seconds=settings.shutdown_seconds
@@ -106,6 +108,7 @@ async def _worker(settings: Settings) -> int:
         await asyncio.wait(working, timeout=settings.shutdown_seconds)
         for task in working:
             task.cancel()
+        await asyncio.wait(working)  # whoever was cut short gives back what it holds, while the database is open
     return 0
 
 
@@ -115,9 +118,18 @@ async def _check_ready(gateway: Gateway) -> None:
     if names:
         raise Refusal(f"The database lacks {', '.join(names)}; run `gateway migrate`.")
     try:
+        await _check_account(gateway)
         await gateway.billing.prices.book()
     except ProviderUnavailable:
-        log.warning("prices.unchecked", reason="Stripe did not answer; they are checked before the first sale")
+        log.warning("start.unchecked", reason="Stripe did not answer; account and prices are checked when it does")
+
+
+async def _check_account(gateway: Gateway) -> None:
+    """Refuse to start on a database that was filled from another Stripe account."""
+    try:
+        await check_account(gateway.billing, handed_to=gateway.settings.stripe_account)
+    except WrongAccount as wrong:
+        raise Refusal(str(wrong)) from wrong
 
 
 def sandbox(settings: Settings, options: argparse.Namespace) -> int:
