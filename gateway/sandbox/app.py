@@ -17,11 +17,12 @@ from gateway.sandbox.engine import endpoints
 from gateway.sandbox.engine.agenda import Agenda
 from gateway.sandbox.engine.book import Book, Surroundings
 from gateway.sandbox.engine.world import World
+from gateway.sandbox.hosted_setup import HostedSetup
 from gateway.sandbox.hosted_world import HostedPages
 from gateway.sandbox.ids import Ids
 from gateway.sandbox.memory.file import StateFile
 from gateway.sandbox.memory.memory import Memory
-from gateway.sandbox.pages import add_page_routes
+from gateway.sandbox.pages import add_page_routes, add_setup_routes
 from gateway.sandbox.refusals import Json
 from gateway.sandbox.resources.every import ALL_OPERATIONS
 from gateway.sandbox.settings import SandboxSettings
@@ -51,6 +52,7 @@ async def build_sandbox(
     sender = Sender(world)
     listeners = Listeners(world)
     world.around.publish = _to_each(sender.publish, listeners.publish)
+    world.around.publish_thin = sender.publish_thin
     faults, keys = Faults(), IdempotencyKeys()
     requests = RequestLog(kept_max=settings.request_log_max)
     door = Door(world, Routes((*ALL_OPERATIONS, listeners.operation())), faults=faults, keys=keys, log=requests)
@@ -59,10 +61,12 @@ async def build_sandbox(
     app = web.Application(client_max_size=BODY_BYTES_MAX + 1, middlewares=[_noticing(world)])
     app[WORLD] = world
     app[SENDER] = sender
-    app.router.add_route("*", "/v1/{rest:.*}", door.handle)
+    for generation in ("v1", "v2"):
+        app.router.add_route("*", f"/{generation}/{{rest:.*}}", door.handle)
     control.add_routes(app)
     listeners.add_routes(app)
     add_page_routes(app, HostedPages(world))
+    add_setup_routes(app, HostedSetup(world))
     app.on_shutdown.append(door.stop)
     if memory is not None:
         app.cleanup_ctx.append(memory.live)
@@ -111,6 +115,9 @@ def _surroundings(settings: SandboxSettings, clock: Clock, randomness: random.Ra
         agenda=Agenda(),
         publish=_publish_nowhere,
         in_other_mode=_nowhere,
+        book_of=_no_book,
+        elsewhere=_nothing,
+        publish_thin=_publish_nowhere,
         base_url=settings.public_base_url or "http://127.0.0.1:12111",
     )
 
@@ -132,20 +139,37 @@ def _nowhere(book: Book, kind: str, id: str) -> bool:
     return False
 
 
+def _no_book(account: str | None, livemode: bool) -> Book:
+    raise AssertionError("until a world is there")
+
+
+def _nothing(book: Book, kind: str, id: str) -> Json | None:
+    """Until a world is there."""
+    return None
+
+
 def seed(world: World) -> None:
-    """What is there from the start: the endpoint of the settings, which follows them from one start to the next."""
-    settings, platform = world.around.settings, world.platform
-    former = platform.find("webhook_endpoint", world.seeded_endpoint)
-    if settings.webhook_url is None:
+    """What is there from the start: the settings' endpoints, which follow them from one start to the next."""
+    settings = world.around.settings
+    connect_secret = settings.webhook_connect_secret or settings.webhook_secret
+    world.seeded_endpoint = _seeded(world, world.seeded_endpoint, secret=settings.webhook_secret, connect=False)
+    world.seeded_connect_endpoint = _seeded(world, world.seeded_connect_endpoint, secret=connect_secret, connect=True)
+
+
+def _seeded(world: World, known: str | None, *, secret: str, connect: bool) -> str | None:
+    """The endpoint of the settings, made, changed or removed as they say; its id."""
+    url, platform = world.around.settings.webhook_url, world.platform
+    former = platform.find("webhook_endpoint", known)
+    if url is None:
         if former is not None:
             endpoints.remove_endpoint(platform, former)
-        return
+        return None
     if former is None:
-        params: Json = {"url": settings.webhook_url, "enabled_events": ["*"]}
-        former = endpoints.new_endpoint(platform, params, secret=settings.webhook_secret)
-        world.seeded_endpoint = former["id"]
-    former["url"] = settings.webhook_url
-    platform.behind.endpoint_secrets[former["id"]] = [settings.webhook_secret]
+        params: Json = {"url": url, "enabled_events": ["*"], "connect": connect}
+        former = endpoints.new_endpoint(platform, params, secret=secret)
+    former["url"] = url
+    platform.behind.endpoint_secrets[former["id"]] = [secret]
+    return former["id"]
 
 
 async def _background(app: web.Application) -> AsyncIterator[None]:

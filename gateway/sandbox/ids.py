@@ -6,8 +6,17 @@ import string
 _ALPHABET = string.ascii_letters + string.digits
 _SHORT = 14
 _USUAL = 24
+_ACCOUNT = 16
 _SESSION = 58
-_LENGTHS = {"cus": _SHORT, "prod": _SHORT, "si": _SHORT, "req": _SHORT, "cs_test": _SESSION, "cs_live": _SESSION}
+_LENGTHS = {
+    "acct": _ACCOUNT,
+    "cus": _SHORT,
+    "prod": _SHORT,
+    "si": _SHORT,
+    "req": _SHORT,
+    "cs_test": _SESSION,
+    "cs_live": _SESSION,
+}
 
 
 class Ids:

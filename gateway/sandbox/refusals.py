@@ -1,9 +1,12 @@
 """The errors Stripe answers with, in its own words."""
 
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
 """A Stripe object, or a part of one, as it goes over the wire."""
+
+
+NOT_FOUND: Final = 404
 
 
 class Refusal(Exception):
@@ -35,6 +38,11 @@ class Refusal(Exception):
         if "code" in fields:
             fields["doc_url"] = f"https://docs.stripe.com/error-codes/{fields['code'].replace('_', '-')}"
         return {"error": {**fields, "message": self.message}}
+
+    def body_v2(self) -> Json:
+        """The same as the second generation of the API words it: no parameter, no address to read on."""
+        code = "not_found" if self.status == NOT_FOUND else self.code or "invalid_request"
+        return {"error": {"type": self._fields["type"], "code": code, "message": self.message}}
 
 
 def missing_in_path(kind: str, id: str, *, hint: str = "") -> Refusal:

@@ -40,6 +40,15 @@ class SandboxSettings:
     delayed_payment_seconds: int = 3 * 86_400
     """When a payment by a card that pays later settles by itself."""
     funds_available_seconds: int = 2 * 86_400
+    webhook_connect_secret: str | None = None
+    """The secret of the Connect endpoint that exists from the start beside the other; None takes the same one."""
+    v2_account_snapshots: bool = True
+    """Whether accounts of the v2 API tell of changes by `account.updated` too, beside their thin events."""
+    payout_submit_seconds: int = 3600
+    """How long a payout is pending before it is on its way to the bank."""
+    payout_arrival_days: int = 2
+    refund_reference_seconds: int = 3600
+    """When the bank's reference of a refund is known."""
     state_file: Path | None = None
     """Where the state is kept over a restart; None keeps it in memory only."""
     state_poll_seconds: float = 1.0

@@ -200,3 +200,30 @@ async def test_payments_carry_what_the_session_was_given(local: LocalStripe) -> 
     assert listed["id"] == intent["latest_charge"]["id"]
     (found,) = (await local.ok("GET", "/v1/payment_intents", f"customer={shop.customer}"))["data"]
     assert found["id"] == intent["id"]
+
+
+async def test_a_refund_is_told_of_again_when_the_bank_names_it(local: LocalStripe) -> None:
+    charge = await _paid(local)
+    await local.ok("POST", "/v1/refunds", f"charge={charge['id']}&amount=1000")
+    await local.advance(seconds=3600)
+    assert local.types()[-2:] == ["refund.updated", "charge.refund.updated"]
+    (told,) = local.objects("refund.updated")
+    assert told["destination_details"]["card"]["reference_status"] == "available"
+
+
+async def test_a_refund_that_seemed_done_can_fail(local: LocalStripe) -> None:
+    charge = await _paid(local)
+    made = await local.ok("POST", "/v1/refunds", f"charge={charge['id']}")
+    assert await _net(local) == 2397 - 2500
+
+    failed = await local.control("refunds/fail", {"refund": made["id"]})
+
+    assert (failed["status"], failed["failure_reason"]) == ("failed", "expired_or_canceled_card")
+    assert local.types()[-4:] == ["charge.updated", "refund.updated", "charge.refund.updated", "refund.failed"]
+    assert await _net(local) == 2397
+    after = await local.ok("GET", f"/v1/charges/{charge['id']}")
+    assert (after["refunded"], after["amount_refunded"]) == (False, 0)
+    await local.control("refunds/fail", {"refund": made["id"]}, answers=400)
+    await local.advance(days=1)
+    assert local.types()[-1] == "refund.failed"
+    await local.ok("POST", "/v1/refunds", f"charge={charge['id']}")

@@ -1,12 +1,16 @@
 """Random requests to every operation: each is answered as Stripe would answer, never with a crash."""
 
 import random
+from typing import cast
 from urllib.parse import quote, urlencode
+
+import orjson
 
 from gateway.sandbox.refusals import Json
 from gateway.sandbox.resources.every import ALL_OPERATIONS
 from gateway.sandbox.wire.operation import Operation
 from gateway.sandbox.wire.shapes import Anything, Either, ListOf, OneOf, Parts, Scalar, Shape, TextMap
+from tests.sandbox.connect import creator, fund, transfer
 from tests.sandbox.local_stripe import API_KEY, LocalStripe
 from tests.sandbox.shop import deposit_session, open_shop, pay, subscribe
 
@@ -16,7 +20,9 @@ JUNK = ("", "0", "-1", "1e9", "true", "null", "2147483648", "ä\u0000", "x" * 60
 
 PLAUSIBLE = {
     "currency": "usd",
+    "contact_email": "a@example.com",
     "email": "a@example.com",
+    "refresh_url": "https://a.test/",
     "customer_email": "b@example.com",
     "success_url": "https://a.test/{CHECKOUT_SESSION_ID}",
     "return_url": "https://a.test/",
@@ -29,7 +35,13 @@ PLAUSIBLE = {
     "": "customer.created",
 }
 PREFIXES = {
+    "account": "acct_",
     "balance_transaction": "txn_",
+    "destination": "acct_",
+    "payout": "po_",
+    "transfer": "tr_",
+    "transfer_reversal": "tr_",
+    "v2": "acct_",
     "billing_portal.configuration": "bpc_",
     "charge": "ch_",
     "checkout.session": "cs_",
@@ -111,7 +123,33 @@ async def _known_ids(local: LocalStripe) -> list[str]:
         paid["id"],
         intent["id"],
         intent["latest_charge"],
+        *await _connected_ids(local),
     ]
+
+
+async def _connected_ids(local: LocalStripe) -> list[str]:
+    await fund(local)
+    old, new = await creator(local), await creator(local, v2=True)
+    moved = await transfer(local, old, 1500)
+    await transfer(local, new, 700)
+    payout = await local.control("payouts/create", {"account": old, "amount": 300})
+    (event,) = (await local.ok("GET", "/v2/core/events", "limit=1"))["data"]
+    return [old, new, moved["id"], payout["id"], event["id"]]
+
+
+def _tree(pairs: list[tuple[str, str]]) -> Json | list[Json]:
+    """The pairs as JSON of the same shape; sometimes as a list, which no operation takes."""
+    root: Json = {}
+    for name, value in pairs:
+        holder = root
+        *way, last = name.replace("]", "").split("[")
+        for step in way:
+            inner: object = holder.setdefault(step, {})
+            if not isinstance(inner, dict):
+                return [root]
+            holder = cast("Json", inner)
+        holder[last] = {"true": True, "false": False, "null": None}.get(value, value)
+    return root
 
 
 def _id(kind: str, known: list[str], chance: random.Random) -> str:
@@ -126,15 +164,22 @@ async def _ask(local: LocalStripe, operation: Operation, known: list[str], chanc
     pairs = _pairs(operation.shape, "", known, chance)
     if chance.random() < 0.05:
         pairs.append((chance.choice(["nothing", "a[b", "[]", "expand[]", "expand", "metadata[]"]), chance.choice(JUNK)))
-    headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/x-www-form-urlencoded"}
+    second_generation = path.startswith("/v2/")
+    kind = "application/json" if second_generation else "application/x-www-form-urlencoded"
+    headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": kind}
+    acting = [one for one in known if one.startswith("acct_")]
+    if acting and chance.random() < 0.1:
+        headers["Stripe-Account"] = chance.choice([*acting, "acct_none"])
     form = urlencode(pairs)
     query = f"?{form}" if operation.method != "POST" and form else ""
-    body = form.encode() if operation.method == "POST" else None
+    body = None
+    if operation.method == "POST":
+        body = orjson.dumps(_tree(pairs)) if second_generation else form.encode()
     async with local.http.request(
         operation.method, f"{local.url}{path}{query}", data=body, headers=headers
     ) as response:
         answer: Json = await response.json()
-        assert response.status in {200, 400, 402, 404}, (operation.method, path, form, answer)
+        assert response.status in {200, 400, 402, 403, 404}, (operation.method, path, form, answer)
         assert response.status == 200 or answer["error"]["message"], answer
         return answer
 

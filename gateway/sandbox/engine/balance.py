@@ -1,7 +1,8 @@
-"""What each payment, refund and dispute does to the account's balance."""
+"""What each payment, refund, dispute, transfer and payout does to an account's balance."""
 
 from typing import Final
 
+from gateway.sandbox.engine import payout_schedule
 from gateway.sandbox.engine.book import Book
 from gateway.sandbox.refusals import Json
 
@@ -15,7 +16,7 @@ def fee_cents(amount_cents: int) -> int:
 
 
 def move_balance(
-    book: Book, *, type: str, amount: int, fee: int, currency: str, source: str, available_on: int
+    book: Book, *, type: str, amount: int, fee: int = 0, currency: str, source: str | None, available_on: int
 ) -> Json:
     """One line of the account's balance; `fee` is taken off `amount`."""
     entry = book.stamp("txn", "balance_transaction")
@@ -35,10 +36,19 @@ def move_balance(
         "status": "available" if available_on <= book.now else "pending",
         "type": type,
     }
-    return book.add(entry)
+    book.add(entry)
+    payout_schedule.plan(book)
+    return entry
 
 
-_CATEGORIES: Final = {"adjustment": "dispute"}
+_CATEGORIES: Final = {
+    "adjustment": "dispute",
+    "payment": "charge",
+    "payment_refund": "refund",
+    "payout_cancel": "payout_reversal",
+    "payout_failure": "payout_reversal",
+    "transfer_refund": "transfer",
+}
 
 
 def _fee_detail(fee: int, currency: str) -> Json:
@@ -65,6 +75,30 @@ def balance_of(book: Book) -> Json:
         "livemode": book.livemode,
         "pending": [_amount(pending.get(currency, 0), currency) for currency in currencies],
     }
+
+
+def available_cents(book: Book, currency: str) -> int:
+    """What can be transferred or paid out now; below zero when more was taken back than there was."""
+    entries = book.table("balance_transaction").values()
+    return sum(one["net"] for one in entries if one["currency"] == currency and one["available_on"] <= book.now)
+
+
+def has_money(book: Book) -> bool:
+    """Whether any currency's balance is not zero, pending money included."""
+    sums: dict[str, int] = {}
+    for entry in book.table("balance_transaction").values():
+        sums[entry["currency"]] = sums.get(entry["currency"], 0) + entry["net"]
+    return any(sums.values())
+
+
+def make_available(book: Book) -> int:
+    """End the waiting of all pending money; returns how many lines that were."""
+    waiting = [one for one in book.table("balance_transaction").values() if one["available_on"] > book.now]
+    for entry in waiting:
+        entry["available_on"] = book.now
+        entry["status"] = "available"
+    payout_schedule.plan(book)
+    return len(waiting)
 
 
 def _amount(cents: int, currency: str) -> Json:

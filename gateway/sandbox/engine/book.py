@@ -32,6 +32,11 @@ class Surroundings:
     agenda: Agenda
     publish: "Callable[[Book, Json], None]"
     in_other_mode: "Callable[[Book, str, str], bool]"
+    book_of: "Callable[[str | None, bool], Book]"
+    """The book of an account (None: the platform) in a mode."""
+    elsewhere: "Callable[[Book, str, str], Json | None]"
+    """An object of another account's book of the same mode."""
+    publish_thin: "Callable[[Book, Json], None]"
     base_url: str = "http://localhost"
     origin: Origin | None = None
 
@@ -48,9 +53,21 @@ class Behind:
     connect_endpoints: set[str] = field(default_factory=set[str])
     portal_expiries: dict[str, int] = field(default_factory=dict[str, int])
     deleted: set[str] = field(default_factory=set[str])
+    thin_endpoints: set[str] = field(default_factory=set[str])
+    bank_numbers: dict[str, str] = field(default_factory=dict[str, str])
+    paid_out_with: dict[str, str] = field(default_factory=dict[str, str])
+    """The payout that each line of the balance went out with."""
+    payout_schedule: Json = field(default_factory=dict[str, Any])
+    next_payout_at: int | None = None
+    v2_by_snapshot: bool | None = None
+    """What the settings say about snapshot events of v2 accounts, unless it was switched since."""
 
 
-_NAMES = {"checkout.session": "checkout.session", "billing_portal.session": "portal session"}
+_NAMES = {
+    "checkout.session": "checkout.session",
+    "billing_portal.session": "portal session",
+    "connected_account": "account",
+}
 
 
 class Book:
@@ -77,6 +94,15 @@ class Book:
     @property
     def mode(self) -> str:
         return "live" if self.livemode else "test"
+
+    @property
+    def platform(self) -> "Book":
+        """The platform's book in the same mode."""
+        return self.around.book_of(None, self.livemode)
+
+    def connected(self, account: str) -> "Book":
+        """A connected account's book in the same mode."""
+        return self.around.book_of(account, self.livemode)
 
     def new_id(self, prefix: str) -> str:
         return self.around.ids.new(prefix)
@@ -162,13 +188,13 @@ class Book:
         """Emit `events` with what changed inside the block; a block that changes nothing emits nothing."""
         before = copy.deepcopy(thing)
         yield thing
-        previous = _differences(before, thing)
+        previous = differences(before, thing)
         if previous:
             for event in events:
                 self.emit(event, thing, previous)
 
 
-def _differences(before: Json, after: Json) -> Json:
+def differences(before: Json, after: Json) -> Json:
     """The former values of what differs: named parts one by one, lists and scalars whole."""
     previous: Json = {}
     for name in before.keys() | after.keys():
@@ -177,7 +203,7 @@ def _differences(before: Json, after: Json) -> Json:
         if old == new:
             continue
         if isinstance(old, dict) and isinstance(new, dict):
-            previous[name] = _differences(cast("Json", old), cast("Json", new))
+            previous[name] = differences(cast("Json", old), cast("Json", new))
         else:
             previous[name] = old
     return previous

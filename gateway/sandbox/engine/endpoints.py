@@ -3,6 +3,7 @@
 from typing import Final
 
 from gateway.sandbox.catalogue import EVENT_TYPES, EVERY_EVENT
+from gateway.sandbox.engine import thin_events
 from gateway.sandbox.engine.blanks import merged_metadata, or_none
 from gateway.sandbox.engine.book import Book
 from gateway.sandbox.engine.opening import check_url
@@ -14,7 +15,7 @@ ENDPOINTS_MAX: Final = 16
 def new_endpoint(book: Book, params: Json, *, secret: str | None = None) -> Json:
     """An endpoint that hears of events from now on; its secret is known at its creation only."""
     check_url(params["url"], param="url")
-    _check_types(params["enabled_events"])
+    _check_types(params["enabled_events"], known=thin_events.TYPES if params.get("thin") else EVENT_TYPES)
     if len(book.table("webhook_endpoint")) >= ENDPOINTS_MAX:
         raise state_conflict(f"You have reached the maximum of {ENDPOINTS_MAX} test webhook endpoints.")
     endpoint: Json = {
@@ -29,6 +30,8 @@ def new_endpoint(book: Book, params: Json, *, secret: str | None = None) -> Json
     }
     if params.get("connect"):
         book.behind.connect_endpoints.add(endpoint["id"])
+    if params.get("thin"):
+        book.behind.thin_endpoints.add(endpoint["id"])
     book.behind.endpoint_secrets[endpoint["id"]] = [secret or f"whsec_{book.around.ids.letters(32)}"]
     return book.add(endpoint)
 
@@ -37,7 +40,8 @@ def change_endpoint(book: Book, endpoint: Json, params: Json) -> Json:
     if "url" in params:
         check_url(params["url"], param="url")
     if "enabled_events" in params:
-        _check_types(params["enabled_events"])
+        thin = endpoint["id"] in book.behind.thin_endpoints
+        _check_types(params["enabled_events"], known=thin_events.TYPES if thin else EVENT_TYPES)
     for name in ("url", "enabled_events"):
         if name in params:
             endpoint[name] = params[name]
@@ -55,19 +59,22 @@ def remove_endpoint(book: Book, endpoint: Json) -> None:
     del book.table("webhook_endpoint")[endpoint["id"]]
     book.behind.endpoint_secrets.pop(endpoint["id"], None)
     book.behind.connect_endpoints.discard(endpoint["id"])
+    book.behind.thin_endpoints.discard(endpoint["id"])
 
 
-def _check_types(types: list[str]) -> None:
+def _check_types(types: list[str], *, known: frozenset[str]) -> None:
     if not types:
         raise parameter_invalid("You must subscribe to at least one event.", param="enabled_events")
     for index, name in enumerate(types):
-        if name not in EVENT_TYPES and name != EVERY_EVENT:
+        if name not in known and name != EVERY_EVENT:
             raise parameter_invalid(f"Invalid enabled_events[{index}]: {name}", param=f"enabled_events[{index}]")
 
 
 def hears(book: Book, endpoint: Json, event: Json) -> bool:
-    """Whether an endpoint is told of an event: enabled, subscribed, and on the right side of Connect."""
-    about_connected = "account" in event
-    if endpoint["status"] != "enabled" or (endpoint["id"] in book.behind.connect_endpoints) != about_connected:
+    """Whether an endpoint is told of an event: enabled, subscribed, of its style, and on its side of Connect."""
+    thin = event["object"] == thin_events.OBJECT
+    if endpoint["status"] != "enabled" or (endpoint["id"] in book.behind.thin_endpoints) != thin:
+        return False
+    if not thin and (endpoint["id"] in book.behind.connect_endpoints) != ("account" in event):
         return False
     return EVERY_EVENT in endpoint["enabled_events"] or event["type"] in endpoint["enabled_events"]

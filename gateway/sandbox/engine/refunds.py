@@ -1,5 +1,8 @@
 """Giving money back."""
 
+from typing import Final
+
+from gateway.sandbox.engine.agenda import Turn, deed
 from gateway.sandbox.engine.balance import move_balance
 from gateway.sandbox.engine.blanks import nulls
 from gateway.sandbox.engine.book import Book
@@ -45,7 +48,47 @@ def refund_charge(
         charge["amount_refunded"] += wanted
         charge["refunded"] = charge["amount_refunded"] == charge["amount_captured"]
     book.emit("refund.created", refund)
+    book.around.agenda.at(book.now + book.settings.refund_reference_seconds, Turn.SETTLE, book, give_reference, refund)
     return refund
+
+
+@deed("refund.reference")
+def give_reference(book: Book, refund: Json) -> None:
+    """The bank's reference of a refund becomes known."""
+    if refund["status"] != "succeeded":
+        return
+    with book.changing(refund, *_UPDATED):
+        reference = {"reference": book.around.ids.letters(16), "reference_status": "available"}
+        refund["destination_details"]["card"] = {**refund["destination_details"]["card"], **reference}
+
+
+def fail_refund(book: Book, refund: Json) -> None:
+    """A refund that seemed done comes back: the charge is not refunded, the money is in the balance again.
+
+    Raises:
+        Refusal: it failed already, or is no refund to a card.
+    """
+    if refund["status"] != "succeeded" or refund["transfer_reversal"] is not None:
+        raise state_conflict(f"The refund {refund['id']} is {refund['status']} already.")
+    entry = move_balance(
+        book,
+        type="refund_failure",
+        amount=refund["amount"],
+        currency=refund["currency"],
+        source=refund["id"],
+        available_on=book.now,
+    )
+    with book.changing(book.get("charge", refund["charge"]), "charge.updated") as charge:
+        charge["amount_refunded"] -= refund["amount"]
+        charge["refunded"] = False
+    with book.changing(refund, *_UPDATED):
+        refund["status"] = "failed"
+        refund["failure_reason"] = "expired_or_canceled_card"
+        refund["failure_balance_transaction"] = entry["id"]
+    book.emit("refund.failed", refund)
+
+
+_UPDATED: Final = ("refund.updated", "charge.refund.updated")
 
 
 def _refundable(charge: Json, amount: int | None) -> int:

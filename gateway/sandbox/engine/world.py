@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.sandbox.engine.book import Book, Surroundings
+from gateway.sandbox.refusals import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +19,24 @@ class World:
 
     def __init__(self, around: Surroundings) -> None:
         self.around = around
-        self.connected_accounts: set[str] = set()
         self.seeded_endpoint: str | None = None
         """The webhook endpoint that stands for the settings, by id."""
+        self.seeded_connect_endpoint: str | None = None
+        """The one beside it that hears of connected accounts."""
         self.changes = 0
         """Grows with everything that happens, so that whoever keeps the state knows when to look again."""
         self._books: dict[Scope, Book] = {}
         around.in_other_mode = self._in_other_mode
+        around.elsewhere = self._elsewhere
+        around.book_of = lambda account, livemode: self.book(Scope(account=account, livemode=livemode))
 
     def _in_other_mode(self, book: Book, kind: str, id: str) -> bool:
         other = self._books.get(Scope(account=book.account, livemode=not book.livemode))
         return other is not None and other.find(kind, id) is not None
+
+    def _elsewhere(self, book: Book, kind: str, id: str) -> Json | None:
+        others = (one for one in self._books.values() if one.livemode == book.livemode and one is not book)
+        return next((found for one in others if (found := one.find(kind, id)) is not None), None)
 
     def book(self, scope: Scope) -> Book:
         found = self._books.get(scope)
@@ -41,6 +49,11 @@ class World:
     def platform(self) -> Book:
         """The platform's test book, which the hosted pages and the control door work on by default."""
         return self.book(Scope(account=None, livemode=False))
+
+    def is_connected(self, account: str, *, livemode: bool) -> bool:
+        """Whether the platform may act for an account."""
+        record = self.book(Scope(account=None, livemode=livemode)).find("connected_account", account)
+        return record is not None and record["connected"]
 
     def books(self) -> tuple[Book, ...]:
         return tuple(self._books.values())
@@ -62,8 +75,7 @@ class World:
 
     def clear(self) -> None:
         self._books.clear()
-        self.connected_accounts.clear()
-        self.seeded_endpoint = None
+        self.seeded_endpoint = self.seeded_connect_endpoint = None
         self.changes += 1
         self.around.agenda.clear()
         self.around.clock.reset()

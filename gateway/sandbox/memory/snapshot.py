@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from gateway.sandbox.engine import thin_events
 from gateway.sandbox.engine.agenda import Turn
 from gateway.sandbox.engine.book import Behind, Book
 from gateway.sandbox.engine.cards import Card, Conduct, Decline
@@ -27,7 +28,7 @@ def take(world: World, *, keys: IdempotencyKeys, sender: Sender) -> Json:
         **fold(state),
         "skipped_seconds": around.clock.skipped_seconds,
         "seeded_endpoint": world.seeded_endpoint,
-        "connected_accounts": sorted(world.connected_accounts),
+        "seeded_connect_endpoint": world.seeded_connect_endpoint,
         # Events are copies that share nothing, and most of the state; they need no folding.
         "events": [{**_whose(book), "rows": list(book.table("event").values())} for book in world.books()],
         "undelivered": [
@@ -47,7 +48,7 @@ def bring_back(kept: Json, world: World, *, keys: IdempotencyKeys, sender: Sende
     """
     world.around.clock.skip(_not_negative(kept["skipped_seconds"]))
     world.seeded_endpoint = kept["seeded_endpoint"]
-    world.connected_accounts.update(kept["connected_accounts"])
+    world.seeded_connect_endpoint = kept.get("seeded_connect_endpoint")
     state = unfold(kept)
     for row in state["books"]:
         _fill(_book_of(world, row), row)
@@ -88,6 +89,12 @@ def _book_row(book: Book) -> Json:
         "connect_endpoints": sorted(behind.connect_endpoints),
         "portal_expiries": behind.portal_expiries,
         "deleted": sorted(behind.deleted),
+        "thin_endpoints": sorted(behind.thin_endpoints),
+        "bank_numbers": behind.bank_numbers,
+        "paid_out_with": behind.paid_out_with,
+        "payout_schedule": behind.payout_schedule,
+        "next_payout_at": behind.next_payout_at,
+        "v2_by_snapshot": behind.v2_by_snapshot,
     }
 
 
@@ -104,6 +111,13 @@ def _fill(book: Book, row: Json) -> None:
         connect_endpoints=set(row["connect_endpoints"]),
         portal_expiries=row["portal_expiries"],
         deleted=set(row["deleted"]),
+        # A file from before there were connected accounts has none of these.
+        thin_endpoints=set(row.get("thin_endpoints", [])),
+        bank_numbers=row.get("bank_numbers", {}),
+        paid_out_with=row.get("paid_out_with", {}),
+        payout_schedule=row.get("payout_schedule", {}),
+        next_payout_at=row.get("next_payout_at"),
+        v2_by_snapshot=row.get("v2_by_snapshot"),
     )
 
 
@@ -117,7 +131,14 @@ def _delivery(world: World, row: Json) -> Delivery | None:
     """A delivery whose endpoint and event are still there."""
     book = _book_of(world, row)
     endpoint = book.find("webhook_endpoint", row["endpoint"])
-    holder = world.book_with("event", row["event"])
-    if endpoint is None or holder is None:
-        return None
-    return Delivery(book, holder.get("event", row["event"]), endpoint)
+    event = _event(world, row["event"])
+    return Delivery(book, event, endpoint) if endpoint is not None and event is not None else None
+
+
+def _event(world: World, id: str) -> Json | None:
+    """An event of either style."""
+    for kind in ("event", thin_events.OBJECT):
+        holder = world.book_with(kind, id)
+        if holder is not None:
+            return holder.get(kind, id)
+    return None

@@ -1,14 +1,16 @@
-"""The local Stripe's hosted pages: checkout and customer portal, in plain HTML that needs no JavaScript."""
+"""The local Stripe's hosted pages: checkout, customer portal and onboarding, in plain HTML that needs no JavaScript."""
 
 from aiohttp import web
 
 from gateway.sandbox.hosted import HostedWorld
+from gateway.sandbox.hosted_setup import SetupWorld
 from gateway.sandbox.pages.checkout import CheckoutPages
 from gateway.sandbox.pages.forms import answer_form
 from gateway.sandbox.pages.portal import PortalPages
 from gateway.sandbox.pages.rendering import STYLESHEET_PATH, redirect, render, render_message, serve_stylesheet
+from gateway.sandbox.pages.setup import SetupPages
 
-__all__ = ["add_page_routes", "answer_form", "redirect", "render", "render_message"]
+__all__ = ["add_page_routes", "add_setup_routes", "answer_form", "redirect", "render", "render_message"]
 
 
 def add_page_routes(app: web.Application, world: HostedWorld) -> None:
@@ -27,4 +29,12 @@ def add_page_routes(app: web.Application, world: HostedWorld) -> None:
             web.post("/p/session/{session_id}/resume", portal.resume),
             web.post("/p/session/{session_id}/card", portal.replace_card),
         ]
+    )
+
+
+def add_setup_routes(app: web.Application, world: SetupWorld) -> None:
+    """Add the onboarding page of connected accounts."""
+    setup = SetupPages(world)
+    app.router.add_routes(
+        [web.get("/setup/{link}", setup.show), web.post("/setup/{link}", setup.answer)],
     )

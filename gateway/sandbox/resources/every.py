@@ -4,6 +4,7 @@ from typing import Final
 
 from gateway.sandbox.resources import (
     accounts,
+    accounts_v2,
     catalog,
     checkout,
     customers,
@@ -11,8 +12,10 @@ from gateway.sandbox.resources import (
     intents,
     invoices,
     payments,
+    payouts,
     portal,
     subscriptions,
+    transfers,
 )
 from gateway.sandbox.wire.operation import Operation
 
@@ -25,6 +28,9 @@ ALL_OPERATIONS: Final[tuple[Operation, ...]] = (
     *intents.OPERATIONS,
     *payments.OPERATIONS,
     *portal.OPERATIONS,
-    *events.OPERATIONS,
     *accounts.OPERATIONS,
+    *accounts_v2.OPERATIONS,
+    *transfers.OPERATIONS,
+    *payouts.OPERATIONS,
+    *events.OPERATIONS,
 )

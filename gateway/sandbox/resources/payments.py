@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final, cast
 
-from gateway.sandbox.engine import balance, disputes, refunds
+from gateway.sandbox.engine import balance, disputes, payouts, refunds
 from gateway.sandbox.engine.blanks import merged_metadata
 from gateway.sandbox.refusals import Json, Refusal, parameter_invalid
 from gateway.sandbox.wire.operation import Call, Operation, listing, matches, operation
@@ -48,6 +48,8 @@ def _close_dispute(call: Call) -> Json:
 
 def _transactions(call: Call) -> Iterable[Json]:
     for entry in call.book.newest_first("balance_transaction"):
+        if "payout" in call.params and not payouts.is_of(call.book, entry, call.params["payout"]):
+            continue
         if matches(entry, call.params, "created currency source type"):
             yield balance.as_of_now(call.book, entry)
 
@@ -99,7 +101,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     listing(
         "/v1/balance_transactions",
         "balance_transaction",
-        "created:range currency:s payout^:s source:s type:s",
+        "created:range currency:s payout:s source:s type:s",
         _transactions,
     ),
     operation("GET", "/v1/balance", "balance", "", lambda call: balance.balance_of(call.book)),

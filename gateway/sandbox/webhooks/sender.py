@@ -11,7 +11,7 @@ import aiohttp
 import orjson
 import structlog
 
-from gateway.sandbox.engine import endpoints
+from gateway.sandbox.engine import endpoints, thin_events
 from gateway.sandbox.engine.book import Book
 from gateway.sandbox.engine.world import Scope, World
 from gateway.sandbox.refusals import Json
@@ -118,6 +118,10 @@ class Sender:
         event["pending_webhooks"] = len(deliveries)
         self._dispatch(deliveries)
 
+    def publish_thin(self, book: Book, event: Json) -> None:
+        """Send a new thin event to every endpoint that wants such."""
+        self._dispatch(self._deliveries(book, event))
+
     def resend(self, book: Book, event: Json, *, copies: int = 1) -> int:
         """Send an old event again, `copies` times side by side; returns how many deliveries that makes."""
         deliveries = self._deliveries(book, event) * copies
@@ -202,7 +206,7 @@ class Sender:
         event = delivery.event
         self._remember(Attempt(event["id"], event["type"], delivery.endpoint["id"], number, status))
         taken = status is not None and 200 <= status < 300  # noqa: PLR2004 - the family of successes
-        if taken and event["pending_webhooks"] > 0:
+        if taken and event.get("pending_webhooks", 0) > 0:
             event["pending_webhooks"] -= 1
         log.debug("sandbox.webhook_sent", type=event["type"], number=number, status=status)
         return taken
@@ -211,13 +215,17 @@ class Sender:
         self.attempts.append(attempt)
         del self.attempts[:-KEPT_ATTEMPTS_MAX]
 
+    def _payload(self, delivery: Delivery) -> Json:
+        if delivery.event["object"] == thin_events.OBJECT:
+            return thin_events.notification(delivery.event)
+        return {**delivery.event, "api_version": delivery.endpoint["api_version"] or self._settings.api_version}
+
     async def _post(self, delivery: Delivery) -> int | None:
         endpoint = delivery.endpoint
         secrets = delivery.book.behind.endpoint_secrets.get(endpoint["id"])
         if self._session is None or secrets is None:
             return None
-        version = endpoint["api_version"] or self._settings.api_version
-        body = orjson.dumps({**delivery.event, "api_version": version}, option=orjson.OPT_INDENT_2)
+        body = orjson.dumps(self._payload(delivery), option=orjson.OPT_INDENT_2)
         # Signed in real time: a receiver compares the age of a signature with its own clock.
         at = self._world.around.clock.real_now()
         headers = {

@@ -17,6 +17,7 @@ from gateway.sandbox.wire.check import check_parts
 from gateway.sandbox.wire.faults import Fault, FaultKind, Faults
 from gateway.sandbox.wire.form import decode_form
 from gateway.sandbox.wire.idempotency import Answer, IdempotencyKeys
+from gateway.sandbox.wire.json_body import decode_json
 from gateway.sandbox.wire.keys import read_scope, read_version
 from gateway.sandbox.wire.operation import Call
 from gateway.sandbox.wire.request_log import LoggedRequest, RequestLog
@@ -26,6 +27,7 @@ log = structlog.get_logger()
 
 BODY_BYTES_MAX: Final = 1024 * 1024
 _FORM: Final = "application/x-www-form-urlencoded"
+_JSON: Final = "application/json"
 _SERVER_ERROR: Final[Json] = {"error": {"type": "api_error", "message": "An unknown error occurred. (planned fault)"}}
 _BUG: Final[Json] = {"error": {"type": "api_error", "message": "The local Stripe has a bug here; its log tells more."}}
 _RATE_LIMIT: Final[Json] = {
@@ -56,7 +58,7 @@ class ConnectionCut(Exception):
 
 
 class Door:
-    """Everything under /v1. The operation itself runs without awaiting, so each request sees whole states only."""
+    """Everything under /v1 and /v2. An operation runs without awaiting, so each request sees whole states only."""
 
     def __init__(self, world: World, routes: Routes, *, faults: Faults, keys: IdempotencyKeys, log: RequestLog) -> None:
         self.world = world
@@ -111,7 +113,7 @@ class Door:
                 return Answer(status, orjson.dumps(body))
             return await self._once(request, row, scope, sent, fault)
         except Refusal as refusal:
-            return _refused(refusal)
+            return _refused(refusal, request.path)
 
     async def _once(
         self, request: web.Request, row: LoggedRequest, scope: Scope, sent: Json, fault: Fault | None
@@ -163,7 +165,7 @@ class Door:
             expansion.expand(book, result, paths)
             return Answer(200, orjson.dumps(result, default=str, option=orjson.OPT_INDENT_2)), True
         except Refusal as refusal:
-            return _refused(refusal), refusal.kept
+            return _refused(refusal, request.path), refusal.kept
         except Exception:
             log.exception("sandbox.bug", method=row.method, path=row.path)
             return Answer(500, orjson.dumps(_BUG)), True
@@ -222,6 +224,10 @@ async def _decode(request: web.Request) -> dict[str, Any]:
     body = await request.read()
     if len(body) > BODY_BYTES_MAX:
         raise Refusal("The request body is too large.", status=413)
+    if _is_second_generation(request.path):
+        if body and request.content_type != _JSON:
+            raise Refusal("Invalid request: the content type of a /v2 request is application/json.")
+        return decode_json(body)
     if body and request.content_type != _FORM:
         raise Refusal(
             "Invalid request (check that your POST content type is application/x-www-form-urlencoded). "
@@ -246,5 +252,10 @@ def _headers(row: LoggedRequest) -> dict[str, str]:
     return headers
 
 
-def _refused(refusal: Refusal) -> Answer:
-    return Answer(refusal.status, orjson.dumps(refusal.body(), default=str, option=orjson.OPT_INDENT_2))
+def _is_second_generation(path: str) -> bool:
+    return path.startswith("/v2/")
+
+
+def _refused(refusal: Refusal, path: str) -> Answer:
+    body = refusal.body_v2() if _is_second_generation(path) else refusal.body()
+    return Answer(refusal.status, orjson.dumps(body, default=str, option=orjson.OPT_INDENT_2))

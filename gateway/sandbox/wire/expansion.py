@@ -4,7 +4,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
-from gateway.sandbox.engine import balance, customers
+from gateway.sandbox.engine import account_face, balance, customers
 from gateway.sandbox.engine.blanks import list_of
 from gateway.sandbox.engine.book import Book
 from gateway.sandbox.refusals import Json, Refusal
@@ -26,8 +26,10 @@ _LINKS: Final = {
     "balance_transaction": "source=source",
     "billing_portal.session": "configuration=billing_portal.configuration",
     "charge": (
-        "balance_transaction customer payment_intent +refunds=refund failure_balance_transaction=balance_transaction"
+        "balance_transaction customer payment_intent source_transfer=transfer +refunds=refund "
+        "failure_balance_transaction=balance_transaction"
     ),
+    "account": "",
     "checkout.session": "customer invoice payment_intent subscription setup_intent +line_items=item",
     "customer": (
         "+subscriptions=subscription invoice_settings.default_payment_method=payment_method default_source=source"
@@ -45,12 +47,18 @@ _LINKS: Final = {
     "plan": "product",
     "price": "product",
     "product": "default_price=price",
-    "refund": "balance_transaction charge customer payment_intent",
+    "payout": ("balance_transaction destination=bank_account failure_balance_transaction=balance_transaction"),
+    "refund": "balance_transaction charge customer payment_intent transfer_reversal",
     "subscription": (
         "customer default_payment_method=payment_method default_source=source latest_invoice=invoice "
         "@items=subscription_item pending_setup_intent=setup_intent schedule=subscription_schedule"
     ),
     "subscription_item": "@plan @price",
+    "transfer": (
+        "balance_transaction destination=connected_account destination_payment=charge source_transaction=charge "
+        "@reversals=transfer_reversal"
+    ),
+    "transfer_reversal": "balance_transaction destination_payment_refund=refund transfer",
 }
 
 
@@ -64,7 +72,16 @@ def _link(text: str) -> tuple[str, Link]:
 
 
 LINKS: Final = {kind: dict(_link(text) for text in fields.split()) for kind, fields in _LINKS.items()}
-_SOURCES: Final = {"ch": "charge", "re": "refund", "du": "dispute"}
+_SOURCES: Final = {
+    "ch": "charge",
+    "du": "dispute",
+    "po": "payout",
+    "py": "charge",
+    "pyr": "refund",
+    "re": "refund",
+    "tr": "transfer",
+    "trr": "transfer_reversal",
+}
 
 
 def check_paths(paths: list[str], *, kind: str, many: bool) -> None:
@@ -119,6 +136,8 @@ def render(book: Book, thing: Json) -> Json:
     copied = copy.deepcopy(thing)
     if copied.get("object") == "balance_transaction":
         return balance.as_of_now(book, copied)
+    if copied.get("object") == "connected_account":
+        return account_face.face(book.connected(copied["id"]), copied)
     return copied
 
 
@@ -163,7 +182,8 @@ def _by_id(book: Book, kind: str, id: str) -> Json | str:
         kind = _SOURCES.get(id.partition("_")[0], kind)
     if id in book.behind.deleted:
         return customers.deleted_customer({"id": id})
-    found = book.find(kind, id)
+    # A transfer leads from the platform's book to a connected account's, and back.
+    found = book.find(kind, id) or book.around.elsewhere(book, kind, id)
     return render(book, found) if found is not None else id
 
 

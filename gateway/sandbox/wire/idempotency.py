@@ -9,6 +9,7 @@ from gateway.sandbox.refusals import Json, Refusal
 
 KEY_CHARACTERS_MAX: Final = 255
 KEPT_SECONDS: Final = 24 * 3600
+KEPT_SECONDS_V2: Final = 30 * KEPT_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,11 @@ class _Entry:
     path: str
     since: int
     answer: Answer | None = None
+
+
+def _kept_seconds(path: str) -> int:
+    """The second generation of the API remembers longer."""
+    return KEPT_SECONDS_V2 if path.startswith("/v2/") else KEPT_SECONDS
 
 
 class IdempotencyKeys:
@@ -46,7 +52,7 @@ class IdempotencyKeys:
             )
         fingerprint = hashlib.sha256(path.encode() + b"\0" + body).hexdigest()
         entry = self._entries.get((scope, key))
-        if entry is None or (entry.answer is not None and now - entry.since >= KEPT_SECONDS):
+        if entry is None or (entry.answer is not None and now - entry.since >= _kept_seconds(entry.path)):
             self._entries[scope, key] = _Entry(fingerprint=fingerprint, path=path, since=now)
             return None
         if entry.path != path:
@@ -95,7 +101,7 @@ class IdempotencyKeys:
                 "body": entry.answer.body.decode(),
             }
             for (scope, key), entry in self._entries.items()
-            if entry.answer is not None and now - entry.since < KEPT_SECONDS
+            if entry.answer is not None and now - entry.since < _kept_seconds(entry.path)
         ]
 
     def restore(self, rows: list[Json]) -> None:
@@ -105,6 +111,13 @@ class IdempotencyKeys:
             answer = Answer(row["status"], row["body"].encode())
             entry = _Entry(fingerprint=row["fingerprint"], path=row["path"], since=row["since"], answer=answer)
             self._entries[scope, row["key"]] = entry
+
+    def forget(self, key: str | None) -> int:
+        """Drop the answers of one key, or of all; how many that were."""
+        gone = [one for one, entry in self._entries.items() if key in (None, one[1]) and entry.answer is not None]
+        for one in gone:
+            del self._entries[one]
+        return len(gone)
 
     def clear(self) -> None:
         self._entries.clear()

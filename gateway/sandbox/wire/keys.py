@@ -23,15 +23,16 @@ def read_scope(headers: Mapping[str, str], world: World) -> Scope:
     accepted = world.around.settings.accepted_keys
     if match is None or (accepted and key not in accepted):
         raise Refusal(f"Invalid API Key provided: {_masked(key)}", status=401)
-    account = headers.get("Stripe-Account")
-    if account is not None and account not in world.connected_accounts:
+    livemode = match.group(1) == "live"
+    account = headers.get("Stripe-Account") or headers.get("Stripe-Context")
+    if account is not None and not world.is_connected(account, livemode=livemode):
         raise Refusal(
             f"The provided key '{_masked(key)}' does not have access to account '{account}' "
             "(or that account does not exist). Application access may have been revoked.",
             status=403,
             code="account_invalid",
         )
-    return Scope(account=account, livemode=match.group(1) == "live")
+    return Scope(account=account, livemode=livemode)
 
 
 def _key(authorization: str) -> str:

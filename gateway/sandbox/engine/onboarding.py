@@ -1,0 +1,48 @@
+"""Links to the page where the owner of a connected account fills in what Stripe wants to know."""
+
+from typing import Final
+
+from gateway.sandbox.engine.book import Book
+from gateway.sandbox.engine.opening import check_url
+from gateway.sandbox.refusals import Json, state_conflict
+
+V1_SECONDS: Final = 300
+V2_SECONDS: Final = 600
+
+
+def new_link(
+    platform: Book, record: Json, *, refresh_url: str, return_url: str | None, lifetime_seconds: int, at: str = ""
+) -> Json:
+    """A link for one use; `at` leads to the two addresses' parameters in messages.
+
+    Raises:
+        Refusal: an address is none, or the account is closed.
+    """
+    check_url(refresh_url, param=f"{at}refresh_url")
+    if return_url is not None:
+        check_url(return_url, param=f"{at}return_url")
+    if record["closed"]:
+        raise state_conflict(f"The account {record['id']} is closed.", code="account_closed")
+    return platform.add(
+        {
+            "id": platform.around.ids.letters(32),
+            "object": "setup_link",
+            "account": record["id"],
+            "created": platform.now,
+            "expires_at": platform.now + lifetime_seconds,
+            "refresh_url": refresh_url,
+            "return_url": return_url,
+            "used": False,
+        }
+    )
+
+
+def url_of(platform: Book, link: Json) -> str:
+    return f"{platform.around.base_url}/setup/{link['id']}"
+
+
+def is_open(platform: Book, link: Json) -> bool:
+    """Whether the link still leads to the page: not used, not expired, and its account is there."""
+    record = platform.find("connected_account", link["account"])
+    present = record is not None and record["connected"] and not record["closed"]
+    return present and not link["used"] and platform.now < link["expires_at"]
