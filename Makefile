@@ -58,11 +58,12 @@ fmt: $(INSTALLED) ## Rewrite the code in the one format
 lock: $(INSTALLED) ## Write the locks anew (UPGRADE=1 takes the newest versions)
 	mkdir -p var
 	$(COMPILE) $(if $(UPGRADE),--upgrade) -o requirements.lock pyproject.toml
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra pgqueuer -c requirements.lock -o requirements-pgqueuer.lock pyproject.toml
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --only-build-deps --build-deps-for wheel \
 		-c requirements.lock -o requirements-build.lock pyproject.toml
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")' \
 		> var/dev.in
-	$(COMPILE) $(if $(UPGRADE),--upgrade) -c requirements.lock \
+	$(COMPILE) $(if $(UPGRADE),--upgrade) -c requirements-pgqueuer.lock \
 		-o requirements-dev.lock pyproject.toml var/dev.in
 
 clean: ## Remove what was made: .venv and the caches, never var/

@@ -9,6 +9,7 @@ from zipfile import ZipFile
 
 import pytest
 
+LOCKS = ("requirements.lock", "requirements-pgqueuer.lock", "requirements-dev.lock", "requirements-build.lock")
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("gateway", "resolvers", "models")
 
@@ -53,7 +54,7 @@ def test_the_command_is_installed() -> None:
     assert (Path(sys.executable).parent / "gateway").is_file()
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock", "requirements-build.lock"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_a_lock_pins_every_package_by_hash_and_names_no_address(lock: str) -> None:
     lines = [line for line in (ROOT / lock).read_text().splitlines() if line and not line.startswith("#")]
     entries = "\n".join(lines).replace("\\\n", " ").splitlines()
@@ -68,6 +69,10 @@ def test_the_locks_hold_everything_that_is_asked_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     asked = {
         "requirements.lock": project["project"]["dependencies"],
+        "requirements-pgqueuer.lock": [
+            *project["project"]["dependencies"],
+            *project["project"]["optional-dependencies"]["pgqueuer"],
+        ],
         "requirements-dev.lock": [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]],
         "requirements-build.lock": project["build-system"]["requires"],
     }
@@ -78,10 +83,7 @@ def test_the_locks_hold_everything_that_is_asked_for() -> None:
 
 
 def test_the_locks_agree_with_one_another() -> None:
-    pins = [
-        dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / lock).read_text(), re.MULTILINE))
-        for lock in ("requirements.lock", "requirements-dev.lock", "requirements-build.lock")
-    ]
+    pins = [dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / lock).read_text(), re.MULTILINE)) for lock in LOCKS]
 
     for one in pins:
         for other in pins:

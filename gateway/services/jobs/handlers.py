@@ -1,0 +1,14 @@
+"""Which function does which kind of job."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from gateway.services.billing import Billing
+from gateway.services.jobs.port import Job, JobOutcome
+from gateway.services.payouts import PAYOUT_JOB, do_payout_job
+
+JobHandler = Callable[[Billing, Job], Awaitable[JobOutcome]]
+
+#: Every kind of job, by its name: `payout.send`.
+HANDLERS: Final[Mapping[str, JobHandler]] = MappingProxyType({PAYOUT_JOB: do_payout_job})

@@ -1,0 +1,77 @@
+"""The SQL of the table `job`, once for both databases; every change of a job that is held is fenced by its token."""
+
+from typing import Final
+
+_COLUMNS: Final = "id, kind, key, args, attempts, token, failing_since"
+_HELD: Final = "WHERE id = $1 AND token = $2 AND state = 'doing'"
+
+ENQUEUE: Final = (
+    "INSERT INTO job (id, kind, key, args, due_at, created_at) VALUES ($1, $2, $3, $4, $5, $6) "
+    "ON CONFLICT (kind, key) DO NOTHING"
+)
+#: One that is due already keeps its place; one that is being done only learns of it.
+WAKE: Final = (
+    "UPDATE job SET woken = (state = 'doing'), attempts = 0, failing_since = NULL, done_at = NULL, "
+    "reclaims = CASE WHEN state = 'doing' THEN reclaims ELSE 0 END, "
+    "due_at = CASE WHEN state = 'doing' OR (state = 'waiting' AND due_at < $3::timestamptz) THEN due_at "
+    "ELSE $3::timestamptz END, "
+    "state = CASE WHEN state = 'doing' THEN 'doing' ELSE 'waiting' END "
+    "WHERE kind = $1 AND key = $2 RETURNING id, state, due_at"
+)
+ANY_DUE: Final = (
+    "SELECT 1 AS found WHERE EXISTS (SELECT 1 FROM job WHERE state = 'waiting' AND due_at <= $1) "
+    "OR EXISTS (SELECT 1 FROM job WHERE state = 'doing' AND lease_until < $1)"
+)
+CLAIM: Final = (
+    "WITH due AS MATERIALIZED (SELECT id FROM job WHERE state = 'waiting' AND due_at <= $1 "
+    "ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED) "
+    "UPDATE job SET state = 'doing', lease_until = $2, token = token + 1, woken = FALSE "
+    f"WHERE id IN (SELECT id FROM due) RETURNING {_COLUMNS}"
+)
+CLAIM_ONE: Final = (
+    "UPDATE job SET state = 'doing', lease_until = $2, token = token + 1, woken = FALSE "
+    f"WHERE id = $3 AND state = 'waiting' AND due_at <= $1 RETURNING {_COLUMNS}"
+)
+#: One that is waiting for its time; for an engine that came too early.
+WAITS_UNTIL: Final = "SELECT due_at FROM job WHERE id = $1 AND state = 'waiting'"
+ANY_EXPIRED: Final = "SELECT 1 AS found WHERE EXISTS (SELECT 1 FROM job WHERE state = 'doing' AND lease_until < $1)"
+OVERDUE: Final = "SELECT id, token FROM job WHERE state = 'waiting' AND due_at < $1 ORDER BY due_at LIMIT $2"
+RENEW: Final = f"UPDATE job SET lease_until = $3 {_HELD}"
+#: A wake-up that came meanwhile has it done once more.
+FINISH: Final = (
+    "UPDATE job SET state = CASE WHEN woken THEN 'waiting' ELSE 'done' END, lease_until = NULL, "
+    "due_at = CASE WHEN woken THEN $3::timestamptz ELSE due_at END, "
+    "done_at = CASE WHEN woken THEN NULL ELSE $3::timestamptz END, "
+    f"woken = FALSE, attempts = 0, reclaims = 0, failing_since = NULL, reason = NULL {_HELD} RETURNING state, due_at"
+)
+PUT_BACK: Final = (
+    "UPDATE job SET state = CASE WHEN woken THEN 'waiting' ELSE $5::text END, lease_until = NULL, "
+    "due_at = CASE WHEN woken THEN $3::timestamptz ELSE $4::timestamptz END, woken = FALSE, reclaims = 0, "
+    f"attempts = $6, failing_since = $7, reason = $8 {_HELD} RETURNING state, due_at"
+)
+#: The worker was told to stop: nothing has happened.
+GIVE_BACK: Final = (
+    f"UPDATE job SET state = 'waiting', due_at = $3, lease_until = NULL, woken = FALSE {_HELD} RETURNING state, due_at"
+)
+EXPIRED: Final = (
+    "SELECT id, kind, key, reclaims, woken FROM job WHERE state = 'doing' AND lease_until < $1 "
+    "ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED"
+)
+RECLAIM: Final = (
+    "UPDATE job SET state = $2, due_at = $3, reclaims = $4, reason = $5, token = token + 1, lease_until = NULL, "
+    "woken = FALSE "
+    "WHERE id = $1 AND state = 'doing'"
+)
+STATE_OF: Final = "SELECT state FROM job WHERE id = $1 AND token = $2"
+FORGET_ARGS: Final = (
+    "UPDATE job SET args = '{}' WHERE id IN (SELECT id FROM job WHERE state = 'done' AND args <> '{}' "
+    "AND done_at < $1 ORDER BY done_at LIMIT $2 FOR UPDATE SKIP LOCKED)"
+)
+#: Bounded, however many wait: those due first are counted.
+CENSUS: Final = (
+    "SELECT kind, state, count(*) AS jobs, min(due_at) AS due_at FROM ("
+    "SELECT * FROM (SELECT kind, state, due_at FROM job WHERE state = 'waiting' ORDER BY due_at LIMIT $1) AS waiting "
+    "UNION ALL SELECT * FROM (SELECT kind, state, due_at FROM job WHERE state = 'doing' LIMIT $1) AS doing "
+    "UNION ALL SELECT * FROM (SELECT kind, state, due_at FROM job WHERE state = 'dead' LIMIT $1) AS dead"
+    ") AS counted GROUP BY kind, state"
+)
