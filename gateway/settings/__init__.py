@@ -1,6 +1,13 @@
 """Every knob of the gateway: read once, checked at once, and refused in whole sentences."""
 
-from gateway.settings.model import SANDBOX_API_KEY, SANDBOX_WEBHOOK_SECRET, STRIPE_API_BASE, Environment, Settings
+from gateway.settings.model import (
+    SANDBOX_API_KEY,
+    SANDBOX_WEBHOOK_SECRET,
+    STRIPE_API_BASE,
+    Environment,
+    JobEngineName,
+    Settings,
+)
 from gateway.settings.reading import SettingsError, load_settings, variable
 
 __all__ = [
@@ -8,6 +15,7 @@ __all__ = [
     "SANDBOX_WEBHOOK_SECRET",
     "STRIPE_API_BASE",
     "Environment",
+    "JobEngineName",
     "Settings",
     "SettingsError",
     "load_settings",

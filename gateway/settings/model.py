@@ -2,13 +2,15 @@
 
 import re
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.db.url import parse_database_url
+from gateway.db.url import PostgresUrl, parse_database_url
+from gateway.domain.connecting import AccountsApi
 from gateway.domain.redirects import Allowlist
 from gateway.logs import LogFormat, LogLevel
 from gateway.settings.addresses import is_loopback, is_origin, split_address
@@ -35,6 +37,13 @@ class Environment(StrEnum):
 
     DEVELOPMENT = "development"
     PRODUCTION = "production"
+
+
+class JobEngineName(StrEnum):
+    """What tells which job is due: our own table, or pgqueuer on top of it."""
+
+    EMBEDDED = "embedded"
+    PGQUEUER = "pgqueuer"
 
 
 def _split(value: object) -> object:
@@ -69,12 +78,14 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=1, le=64)
     shutdown_seconds: int = Field(20, ge=1, le=300)
     database_url: SecretStr
+    job_engine: JobEngineName = JobEngineName.EMBEDDED
     stripe_api_key: SecretStr
     stripe_api_base: str = Field(default_factory=_api_base)
     stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], BeforeValidator(_split)]
     stripe_portal_configuration: str | None = Field(None, pattern=r"^bpc_[A-Za-z0-9]+$")
     stripe_account: str | None = Field(None, pattern=r"^acct_[A-Za-z0-9]+/(test|live)$")
     stripe_timeout_seconds: int = Field(20, ge=1, le=80)
+    connect_accounts_api: AccountsApi = AccountsApi.V2
     jwt_secret: SecretStr | None = None
     jwt_jwks_url: str | None = None
     jwt_issuer: str | None = None
@@ -128,6 +139,18 @@ class Settings(BaseSettings):
     def _database_url(cls, url: SecretStr) -> SecretStr:
         parse_database_url(url.get_secret_value())
         return url
+
+    @field_validator("job_engine")
+    @classmethod
+    def _job_engine(cls, engine: JobEngineName, info: ValidationInfo) -> JobEngineName:
+        url: SecretStr | None = info.data.get("database_url")
+        if engine is JobEngineName.EMBEDDED or url is None:
+            return engine
+        if not isinstance(parse_database_url(url.get_secret_value()), PostgresUrl):
+            raise ValueError(f"pgqueuer needs PostgreSQL, and {PREFIX}DATABASE_URL is SQLite")  # noqa: TRY004 - pydantic's way to refuse
+        if find_spec("pgqueuer") is None:
+            raise ValueError("pgqueuer is not installed here; it comes with the extra billing-gateway[pgqueuer]")
+        return engine
 
     @field_validator("stripe_api_key")
     @classmethod

@@ -37,6 +37,28 @@ ACCOUNT_EVENTS: Final = (
     "charge.dispute.closed",
     "charge.dispute.funds_withdrawn",
     "charge.dispute.funds_reinstated",
+    "transfer.created",
+    "transfer.updated",
+    "transfer.reversed",
+)
+
+#: What connected accounts tell of themselves.
+CONNECT_ACCOUNT_EVENTS: Final = ("account.updated", "account.application.deauthorized", "capability.updated")
+
+#: What they tell of money on its way to their banks.
+BANK_PAYOUT_EVENTS: Final = ("payout.created", "payout.updated", "payout.paid", "payout.failed", "payout.canceled")
+
+#: What the endpoint for connected accounts is subscribed to; each of these events names its account.
+CONNECT_EVENTS: Final = (*CONNECT_ACCOUNT_EVENTS, *BANK_PAYOUT_EVENTS)
+
+#: What the second generation of the API tells of accounts, in thin events alone.
+THIN_EVENTS: Final = (
+    "v2.core.account.closed",
+    "v2.core.account.updated",
+    "v2.core.account[configuration.recipient].capability_status_updated",
+    "v2.core.account[configuration.recipient].updated",
+    "v2.core.account[identity].updated",
+    "v2.core.account[requirements].updated",
 )
 
 #: Stripe takes at most this many types in one listing.

@@ -10,7 +10,7 @@ The one place where the SDK's errors become the domain's. Only an answer in Stri
     5xx, time-outs, broken connections, other bodies   ProviderUnavailable   unknown
 """
 
-from typing import Final
+from typing import Final, cast
 
 import stripe
 
@@ -25,7 +25,8 @@ _PASSING_CODES: Final = frozenset({"lock_timeout", "idempotency_key_in_use", "ra
 _PASSING_STATUSES: Final = frozenset({408, 409, 424, 429})
 _CLIENT_ERRORS: Final = range(400, 500)
 
-MISSING_CODE: Final = "resource_missing"
+#: What the two generations of the API call it.
+MISSING_CODES: Final = frozenset({"resource_missing", "not_found"})
 _HTTP_NOT_FOUND: Final = 404
 
 
@@ -39,7 +40,9 @@ def domain_error(error: Exception) -> ProviderError:
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
         return ProviderMisconfigured(_REFUSED, request_id=error.request_id, provider_code=code)
     message = _DECLINED if isinstance(error, stripe.CardError) else _REFUSED
-    return ProviderRejected(message, request_id=error.request_id, provider_code=code)
+    return ProviderRejected(
+        message, request_id=error.request_id, provider_code=code, provider_param=provider_param(error)
+    )
 
 
 def provider_code(error: stripe.StripeError) -> str | None:
@@ -49,6 +52,12 @@ def provider_code(error: stripe.StripeError) -> str | None:
     if isinstance(code, str):
         return code
     return "idempotency_error" if isinstance(error, stripe.IdempotencyError) else None
+
+
+def provider_param(error: stripe.StripeError) -> str | None:
+    """The parameter Stripe found at fault, if it names one."""
+    param: object = cast("object", error.param) if isinstance(error, stripe.InvalidRequestError) else None
+    return param if isinstance(param, str) else None
 
 
 def needs_a_human(error: Exception) -> bool:
@@ -65,7 +74,7 @@ def is_missing(error: Exception) -> bool:
     return (
         isinstance(error, stripe.InvalidRequestError)
         and error.http_status == _HTTP_NOT_FOUND
-        and error.code == MISSING_CODE
+        and error.code in MISSING_CODES
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar, cast
 
 from gateway.domain.clock import from_unix
@@ -66,6 +66,16 @@ class Fields:
         if not 0 <= seconds <= UNIX_SECONDS_MAX:
             raise MalformedAnswer(f"{name} is not a date")
         return from_unix(seconds)
+
+    def instant(self, name: str) -> datetime:
+        """A time as the second generation of the API writes it: ISO 8601 with its zone."""
+        try:
+            moment = datetime.fromisoformat(self.text(name))
+        except ValueError:
+            raise MalformedAnswer(f"{name} is not a date") from None
+        if moment.tzinfo is None:
+            raise MalformedAnswer(f"{name} has no time zone")
+        return moment.astimezone(UTC)
 
     def ref(self, name: str) -> str:
         return self._there(name, self.maybe_ref(name))

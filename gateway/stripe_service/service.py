@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from gateway.stripe_service.accounts import AccountCalls
+from gateway.stripe_service.balance import BalanceCalls
+from gateway.stripe_service.bank_payouts import BankPayoutCalls
 from gateway.stripe_service.charges import ChargeCalls
 from gateway.stripe_service.checkouts import CheckoutCalls
 from gateway.stripe_service.connection import (
@@ -18,13 +20,26 @@ from gateway.stripe_service.connection import (
 from gateway.stripe_service.customers import CustomerCalls
 from gateway.stripe_service.events import EventCalls
 from gateway.stripe_service.looking import LookingCalls
+from gateway.stripe_service.own_account import OwnAccountCalls
 from gateway.stripe_service.prices import PriceCalls
 from gateway.stripe_service.subscriptions import SubscriptionCalls
+from gateway.stripe_service.transfers import TransferCalls
 from gateway.stripe_service.transport import Sleep
 
 
 class StripeService(
-    AccountCalls, CustomerCalls, CheckoutCalls, SubscriptionCalls, PriceCalls, EventCalls, ChargeCalls, LookingCalls
+    CustomerCalls,
+    CheckoutCalls,
+    SubscriptionCalls,
+    PriceCalls,
+    EventCalls,
+    ChargeCalls,
+    AccountCalls,
+    TransferCalls,
+    BankPayoutCalls,
+    BalanceCalls,
+    LookingCalls,
+    OwnAccountCalls,
 ):
     """Stripe, typed: arguments by keyword, frozen values back, ProviderRejected or ProviderUnavailable on failure.
 

@@ -17,6 +17,7 @@ from gateway.stripe_service.connection import StripeSettingsError
 from gateway.stripe_service.fields import UNIX_SECONDS_MAX, Fields, MalformedAnswer
 from gateway.stripe_service.objects import WebhookEvent
 from gateway.stripe_service.reading import read_event
+from gateway.stripe_service.thin_events import is_about_accounts, is_thin, read_thin_event
 
 TOLERANCE_SECONDS: Final = 300
 #: A sender's clock may run ahead by this much; the SDK would take a signature from any future.
@@ -24,7 +25,6 @@ FUTURE_SECONDS_MAX: Final = 300
 #: Stripe's header is about 200 characters with two signatures in it.
 HEADER_CHARACTERS_MAX: Final = 2_048
 SIGNATURES_MAX: Final = 16
-THIN_OBJECT: Final = "v2.core.event"
 
 _HEADER_PART = re.compile(r"(?P<scheme>[A-Za-z0-9]{1,16})=(?P<value>[A-Za-z0-9_-]{1,256})", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
@@ -48,12 +48,17 @@ class WebhookRefusal(StrEnum):
 
 
 class WebhookRefused(Exception):
-    """A delivery that is no event for us. Both code and message may be shown to the sender."""
+    """A delivery that is no event for us. Both code and message may be shown to the sender.
 
-    def __init__(self, code: WebhookRefusal, message: str) -> None:
+    `expected` is True for what a rightly configured Stripe sends all the same: a live endpoint for connected accounts
+    gets their test events too (docs.stripe.com/connect/webhooks). Refusing those could have the endpoint disabled.
+    """
+
+    def __init__(self, code: WebhookRefusal, message: str, *, expected: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.expected = expected
 
 
 def checked_secrets(secrets: Sequence[str]) -> tuple[str, ...]:
@@ -91,7 +96,9 @@ def parse_event(
     if event.livemode is not livemode:
         theirs, ours = ("live", "test") if event.livemode else ("test", "live")
         raise WebhookRefused(
-            WebhookRefusal.WRONG_MODE, f"This is a {theirs} mode event, and this gateway has a {ours} mode key."
+            WebhookRefusal.WRONG_MODE,
+            f"This is a {theirs} mode event, and this gateway has a {ours} mode key.",
+            expected=event.account is not None and livemode,
         )
     return event
 
@@ -153,11 +160,11 @@ def _check_age(signed_at: datetime, *, now: datetime, tolerance_seconds: int) ->
 def _read(raw: bytes) -> WebhookEvent:
     try:
         fields = Fields.of(orjson.loads(raw), name="The body")
-        if fields.values.get("object") == THIN_OBJECT:
+        if is_thin(fields) and not is_about_accounts(fields):
             raise WebhookRefused(
                 WebhookRefusal.THIN_EVENT, "This is a thin event; set the endpoint's payload style to snapshot."
             )
-        event = read_event(fields)
+        event = read_thin_event(fields) if is_thin(fields) else read_event(fields)
         _check_shapes(event)
     except orjson.JSONDecodeError:
         raise WebhookRefused(WebhookRefusal.BAD_PAYLOAD, "The body is not valid JSON.") from None

@@ -118,7 +118,8 @@ class ScriptedStripe:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         text = request.query_string if request.method in {"GET", "DELETE"} else await request.text()
-        params = dict(parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text)))
+        written = request.content_type == "application/json"  # the second generation's way, whose fields no test needs
+        params = {} if written else dict(parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text)))
         self.asked.append(Asked(request.method, request.path, params, request.headers.copy()))
         if not self._answers:
             return web.json_response({"error": {"type": "invalid_request_error", "code": "unscripted"}}, status=400)

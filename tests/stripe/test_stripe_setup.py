@@ -10,7 +10,14 @@ import pytest
 
 from gateway.domain.errors import ProviderUnavailable
 from gateway.domain.plans import BillingInterval, Catalogue, Tier, load_catalogue
-from gateway.stripe_service import ACCOUNT_EVENTS, API_VERSION, SetupReport, StripeService, set_up_stripe
+from gateway.stripe_service import (
+    ACCOUNT_EVENTS,
+    API_VERSION,
+    CONNECT_EVENTS,
+    SetupReport,
+    StripeService,
+    set_up_stripe,
+)
 from gateway.stripe_service.setup_journal import covers
 from tests.stripe.local_stripe import LOST_ANSWERS, JsonObject, LocalStripe
 
@@ -58,7 +65,7 @@ def dearer(catalogue: Catalogue, *, monthly_cents: int) -> Catalogue:
 async def test_the_first_run_makes_everything(local: LocalStripe, local_service: StripeService) -> None:
     report = await set_up(local_service, local)
 
-    assert [str(line).split(" (")[0] for line in report.lines][:-2] == [
+    assert [str(line).split(" (")[0] for line in report.lines][:-4] == [
         "created product gateway_starter",
         "created product gateway_pro",
         "created product gateway_business",
@@ -70,12 +77,13 @@ async def test_the_first_run_makes_everything(local: LocalStripe, local_service:
         "created price business_yearly",
     ]
     assert str(report.lines[5]) == "created price pro_monthly ($29.00 every month)"
-    assert str(report.lines[-2]) == f"created portal configuration ({report.portal_configuration_id})"
-    assert str(report.lines[-1]).startswith("created webhook endpoint we_")
+    assert str(report.lines[-4]) == f"created portal configuration ({report.portal_configuration_id})"
+    assert str(report.lines[-3]).startswith("created webhook endpoint we_")
+    assert str(report.lines[-2]).startswith("created webhook endpoint for connected accounts we_")
+    assert str(report.lines[-1]).startswith("skipped event destination for thin events (Stripe refused: not_found;")
     assert report.changed
-    assert report.webhook_secret is not None
-    assert report.webhook_secret.startswith("whsec_")
-    assert report.webhook_secret not in repr(report)
+    assert len(set(report.webhook_secrets)) == 2
+    assert all(secret.startswith("whsec_") and secret not in repr(report) for secret in report.webhook_secrets)
     assert (await local_service.check_prices(CATALOGUE)).price_ids == report.prices.price_ids
     assert await local_service.find_portal_configuration() == report.portal_configuration_id
 
@@ -90,8 +98,8 @@ async def test_a_second_run_writes_nothing(local: LocalStripe, local_service: St
     assert await local.writes() == []
     assert {request["method"] for request in await local.requests()} == {"GET"}
     assert not second.changed
-    assert {line.outcome for line in second.lines} == {"unchanged"}
-    assert second.webhook_secret is None
+    assert {line.outcome for line in second.lines[:-1]} == {"unchanged"}
+    assert second.webhook_secrets == ()
     assert second.prices == first.prices
     assert second.portal_configuration_id == first.portal_configuration_id
 
@@ -103,8 +111,8 @@ async def test_every_write_has_a_key_of_ours_and_no_two_share_one(
 
     keys = [str(request["idempotency_key"]) for request in await local.requests() if request["method"] == "POST"]
 
-    assert len(keys) == 11
-    assert len(set(keys)) == 11
+    assert len(keys) == 12
+    assert len(set(keys)) == 12
     assert all(key.startswith("setup:") for key in keys)
 
 
@@ -116,7 +124,7 @@ async def test_two_runs_side_by_side_make_everything_once(local: LocalStripe, lo
         assert len((await ask(local_service, "get", path, limit=100))["data"]) == {
             "/v1/products": 3,
             "/v1/prices": 6,
-        }.get(path, 1)
+        }.get(path, 2)
     assert not report.changed
 
 
@@ -125,12 +133,16 @@ async def test_the_endpoint_hears_what_we_live_by_in_our_version(
 ) -> None:
     await set_up(local_service, local)
 
-    endpoint: JsonObject = (await ask(local_service, "get", "/v1/webhook_endpoints"))["data"][0]
+    endpoints: list[JsonObject] = (await ask(local_service, "get", "/v1/webhook_endpoints"))["data"]
 
-    assert endpoint["url"] == WEBHOOK_URL
-    assert endpoint["api_version"] == API_VERSION
-    assert sorted(endpoint["enabled_events"]) == sorted(ACCOUNT_EVENTS)
-    assert len(set(ACCOUNT_EVENTS)) == len(ACCOUNT_EVENTS) == 22
+    assert {endpoint["url"] for endpoint in endpoints} == {WEBHOOK_URL}
+    assert {endpoint["api_version"] for endpoint in endpoints} == {API_VERSION}
+    heard = {endpoint["metadata"]["gateway_setup"]: sorted(endpoint["enabled_events"]) for endpoint in endpoints}
+    assert heard == {"account_endpoint": sorted(ACCOUNT_EVENTS), "connect_endpoint": sorted(CONNECT_EVENTS)}
+    for events in (ACCOUNT_EVENTS, CONNECT_EVENTS):
+        assert len(set(events)) == len(events)
+    made = [row for row in await local.requests() if row["path"] == "/v1/webhook_endpoints" and row["method"] == "POST"]
+    assert [row["params"]["connect"] for row in made] == ["false", "true"]
 
 
 async def test_the_portal_offers_every_price(local: LocalStripe, local_service: StripeService) -> None:
@@ -157,7 +169,7 @@ async def test_without_an_address_no_endpoint_is_made(local: LocalStripe, local_
     report = await set_up(local_service, local, webhook_url=None)
 
     assert str(report.lines[-1]) == "skipped webhook endpoint (no address given)"
-    assert report.webhook_secret is None
+    assert report.webhook_secrets == ()
     assert (await ask(local_service, "get", "/v1/webhook_endpoints"))["data"] == []
 
 
@@ -214,7 +226,7 @@ async def test_what_was_changed_by_hand_is_repaired_each_time(
     local: LocalStripe, local_service: StripeService, path: str, breakage: JsonObject, times: int
 ) -> None:
     report = await set_up(local_service, local)
-    endpoint_id = report.lines[-1].what.split()[-1]
+    endpoint_id = report.lines[-3].what.split()[-1]
     address = path.format(
         price=report.prices.price_id(PRO_MONTHLY), portal=report.portal_configuration_id, endpoint=endpoint_id
     )
@@ -264,7 +276,7 @@ async def test_an_endpoint_of_another_version_gets_a_successor_beside_it(
 
     report = await set_up(local_service, local)
 
-    assert report.webhook_secret is not None
+    assert len(report.webhook_secrets) == 2
     assert f"skipped webhook endpoint {old['id']}" in [str(line).split(" (")[0] for line in report.lines]
     assert await run_again(local_service, local) == []
 
@@ -282,10 +294,10 @@ async def test_a_foreign_endpoint_and_configuration_are_left_alone(
     assert [(e["url"], e["enabled_events"]) for e in endpoints if e["id"] == foreign["id"]] == [
         ("https://x.example.com", ["*"])
     ]
-    assert len(endpoints) == 2
+    assert len(endpoints) == 3
 
 
-@pytest.mark.parametrize("written", range(11))
+@pytest.mark.parametrize("written", range(12))
 async def test_a_run_that_stops_half_way_is_finished_by_the_next(
     local: LocalStripe, local_service: StripeService, written: int
 ) -> None:
@@ -296,7 +308,7 @@ async def test_a_run_that_stops_half_way_is_finished_by_the_next(
     local.clock.advance(timedelta(minutes=1))
     report = await set_up(local_service, local)
 
-    assert len([line for line in report.lines if line.outcome == "created"]) == 11 - written
+    assert len([line for line in report.lines if line.outcome == "created"]) == 12 - written
     assert await run_again(local_service, local) == []
 
 

@@ -313,6 +313,21 @@ def test_an_event_of_the_other_mode_is_refused(*, theirs: bool) -> None:
     assert parse(raw, signed(raw), livemode=theirs).livemode is theirs
 
 
+def test_a_live_endpoint_expects_test_events_of_connected_accounts() -> None:
+    cases = {
+        (False, "acct_1"): True,  # what Stripe sends to live Connect endpoints
+        (False, None): False,
+        (True, "acct_1"): False,
+        (True, None): False,
+    }
+
+    for (theirs, account), expected in cases.items():
+        raw = body(livemode=theirs, **({} if account is None else {"account": account}))
+        with pytest.raises(WebhookRefused) as refused:
+            parse(raw, signed(raw), livemode=not theirs)
+        assert (refused.value.code, refused.value.expected) == ("wrong_mode", expected)
+
+
 @given(raw=st.binary(max_size=200), header=st.none() | st.text(max_size=200))
 def test_nothing_a_stranger_sends_raises_anything_else(raw: bytes, header: str | None) -> None:
     with pytest.raises(WebhookRefused):
