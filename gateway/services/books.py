@@ -1,16 +1,16 @@
 """The audit of everything that is money: the ledger, and every row that says what an entry of it was for."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, Protocol
-from uuid import UUID
 
 from gateway.db import Dialect, Parameters, Row
 from gateway.domain.charges import Call, Listing, charge_draft
 from gateway.domain.ledger import EntryKind, MalformedEntry
 from gateway.domain.money import cents_to_micros
 from gateway.domain.tools import Split, split_price
+from gateway.services.books_payouts import PAYOUT_CHECKS
 from gateway.services.books_statements import (
     CHARGES,
     DAYS,
@@ -22,16 +22,13 @@ from gateway.services.books_statements import (
     EARNED_PENDING,
     ENTRIES,
 )
+from gateway.services.books_walk import CREATORS_AT_ONCE_MAX, Check
 from gateway.services.ledger import Fault, Reader, verify_books
 from gateway.services.ledger.rows import as_int, as_uuid
 from models.tool_charge import ChargeState
 
 #: Faults after which a check stops looking for more.
 FAULTS_MAX: Final = 1_000
-ROWS_AT_ONCE_MAX: Final = 500
-#: Creators whose whole history one statement sums up.
-CREATORS_AT_ONCE_MAX: Final = 20
-_BEFORE_FIRST: Final = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,28 +99,6 @@ class _CountingReader:
         row = await self._reader.fetch_one(sql, params)
         self.rows += row is not None
         return row
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Check:
-    """A walk over a table by its key. `sql` takes the last key seen and how many keys to read, and calls it `id`."""
-
-    name: str
-    rule: str
-    sql: str
-    judge: Callable[[Row], Iterator[Fault]]
-    at_once: int = ROWS_AT_ONCE_MAX
-
-    async def faults(self, reader: Reader) -> AsyncGenerator[Fault]:
-        after = _BEFORE_FIRST
-        while rows := await reader.fetch(self.sql, (after, self.at_once)):
-            for fault in self._judge_all(rows):
-                yield fault
-            after = as_uuid(rows[-1]["id"])
-
-    def _judge_all(self, rows: Sequence[Row]) -> Iterator[Fault]:
-        for row in rows:
-            yield from self.judge(row)
 
 
 def _judge_deposit(row: Row) -> Iterator[Fault]:
@@ -211,67 +186,68 @@ def _judge_derived(row: Row) -> Iterator[Fault]:
 _LEDGER_RULE: Final = "Entries are sealed, balanced and unchanged; balances are the sums of their postings"
 
 
-def _checks(dialect: Dialect) -> tuple[_Check, ...]:
+def _checks(dialect: Dialect) -> tuple[Check, ...]:
     return (
-        _Check(
+        Check(
             name="deposits",
             rule="Every settled deposit credited its customer's wallet with its amount",
             sql=DEPOSITS,
             judge=_judge_deposit,
         ),
-        _Check(
+        Check(
             name="entries",
             rule="Every deposit, call and reversal in the ledger has the row it is about",
             sql=ENTRIES,
             judge=_judge_entry,
         ),
-        _Check(
+        Check(
             name="charges",
             rule="Every charge has its entry; fee and net are the gross; reversed ones are reversed in the ledger",
             sql=CHARGES,
             judge=_judge_charge,
         ),
         *_sums(dialect),
+        *PAYOUT_CHECKS,
     )
 
 
-def _sums(dialect: Dialect) -> tuple[_Check, ...]:
+def _sums(dialect: Dialect) -> tuple[Check, ...]:
     return (
-        _Check(
+        Check(
             name="pending",
             rule="What a creator has pending is what its pending charges come to",
             sql=EARNED_PENDING,
             judge=_judge_earned,
             at_once=CREATORS_AT_ONCE_MAX,
         ),
-        _Check(
+        Check(
             name="held",
             rule="What of a creator is held is what its held and own charges come to",
             sql=EARNED_HELD,
             judge=_judge_earned,
             at_once=CREATORS_AT_ONCE_MAX,
         ),
-        _Check(
+        Check(
             name="available",
             rule="What a creator has available is what its available charges come to, less what was paid out",
             sql=EARNED_AVAILABLE,
             judge=_judge_earned,
             at_once=CREATORS_AT_ONCE_MAX,
         ),
-        _Check(
+        Check(
             name="days",
             rule="Each day of a creator shows the charges of that day that stand",
             sql=DAYS[dialect],
             judge=_judge_day,
             at_once=CREATORS_AT_ONCE_MAX,
         ),
-        _Check(
+        Check(
             name="debtors",
             rule="Who owes has an empty wallet",
             sql=DEBTORS,
             judge=_judge_debtor,
         ),
-        _Check(
+        Check(
             name="derived",
             rule="Checkpoint and tail of a platform account are the sum of its postings",
             sql=DERIVED,

@@ -1,0 +1,29 @@
+"""Paying creators: asked for or by the calendar, reserved in the ledger, sent to Stripe once (docs/payouts.md)."""
+
+from gateway.services.payouts.advance import advance_payout, do_payout_job
+from gateway.services.payouts.banking import follow_bank_payouts, settle_bank_payout
+from gateway.services.payouts.preferences import PayoutSettingsView, payout_settings, update_frequency
+from gateway.services.payouts.reading import PayoutPage, PayoutView, find_payout
+from gateway.services.payouts.reserve import PAYOUT_JOB, request_payout
+from gateway.services.payouts.schedules import run_due_schedules
+from gateway.services.payouts.transfers import settle_transfer
+from gateway.services.payouts.unfinished import cancel_payout, wake_overdue
+
+__all__ = [
+    "PAYOUT_JOB",
+    "PayoutPage",
+    "PayoutSettingsView",
+    "PayoutView",
+    "advance_payout",
+    "cancel_payout",
+    "do_payout_job",
+    "find_payout",
+    "follow_bank_payouts",
+    "payout_settings",
+    "request_payout",
+    "run_due_schedules",
+    "settle_bank_payout",
+    "settle_transfer",
+    "update_frequency",
+    "wake_overdue",
+]
