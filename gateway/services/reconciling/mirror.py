@@ -1,0 +1,232 @@
+"""Our copy of the platform's balance lines: read a day at a time, page by page, by any number of nodes, resumably."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final
+
+import structlog
+
+from gateway.db import Connection, Row
+from gateway.db.rows import integer, moment, text, text_or_none, truth
+from gateway.domain.errors import ProviderRejected, ProviderUnavailable
+from gateway.domain.reconciliation import day_bounds
+from gateway.services.billing import Billing
+from gateway.services.reconciling.owners import Owners
+from gateway.stripe_service import StripeBalanceLine
+
+log = structlog.stdlib.get_logger()
+
+#: Pages of a hundred lines in one day.
+DAY_PAGES_MAX: Final = 10_000
+#: Mirrored lines handed out together.
+LINES_AT_ONCE_MAX: Final = 500
+
+_KEEP: Final = """
+    INSERT INTO balance_transaction (id, type, source_id, transfer_id, subject, amount_cents, fee_cents, currency,
+        created_at, available_at, pull)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    ON CONFLICT (id) DO UPDATE SET type = excluded.type, source_id = excluded.source_id,
+        transfer_id = excluded.transfer_id, subject = excluded.subject, amount_cents = excluded.amount_cents,
+        fee_cents = excluded.fee_cents, currency = excluded.currency, available_at = excluded.available_at,
+        pull = CASE WHEN excluded.pull = 0 THEN balance_transaction.pull ELSE excluded.pull END"""
+
+
+@dataclass(frozen=True, slots=True)
+class MirroredLine:
+    """A balance line with the subject it is about."""
+
+    line_id: str
+    type: str
+    subject: str
+    amount_cents: int
+    fee_cents: int
+    currency: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    pull: int
+    pulling: bool
+    cursor: str | None
+
+
+async def pull_day(billing: Billing, day: date) -> None:
+    """Make the mirror say of a day what Stripe says: every line is there, and none that Stripe has not.
+
+    A reading that was cut off is gone on with, from its last page. Several nodes at the same day share one reading.
+
+    Raises:
+        ProviderUnavailable: Stripe did not answer; what was read so far is kept.
+    """
+    begun = await _begin(billing, day)
+    owners, (since, before) = Owners(billing), day_bounds(day)
+    for _ in range(DAY_PAGES_MAX):
+        reading = await _reading(billing, day)
+        if reading.pull != begun.pull or not reading.pulling:
+            return  # another node has finished it
+        try:
+            page = await billing.stripe.balance_page(since=since, before=before, after_id=reading.cursor)
+        except ProviderRejected:
+            if reading.cursor is None:
+                raise
+            begun = await _start_over(billing, day, reading)
+            continue
+        lines = [(line, await owners.subject_of(line)) for line in page.lines]
+        await _keep_page(billing, day, reading, lines, last_id=page.last_id)
+    raise ProviderUnavailable(f"The payment provider's balance of {day} is longer than {DAY_PAGES_MAX} pages.")
+
+
+async def keep_lines(billing: Billing, lines: Sequence[tuple[StripeBalanceLine, str]], *, gone: Sequence[str]) -> None:
+    """Mirror lines that were looked at one by one, and forget those that Stripe has no more."""
+
+    async def work(connection: Connection) -> None:
+        await _keep(connection, lines, pull=0)
+        for line_id in gone:
+            await connection.execute("DELETE FROM balance_transaction WHERE id = $1", (line_id,))
+
+    if lines or gone:
+        await billing.database.run(work)
+
+
+async def lines_of_day(billing: Billing, day: date) -> AsyncIterator[list[MirroredLine]]:
+    """The mirrored lines of a day, oldest first, some at a time."""
+    since, before = day_bounds(day)
+    after: tuple[datetime, str] = (since, "")
+    while True:
+        rows = await billing.database.fetch(
+            "SELECT id, type, subject, amount_cents, fee_cents, currency, created_at FROM balance_transaction "
+            "WHERE created_at >= $1 AND created_at < $2 AND (created_at, id) > ($3, $4) "
+            "ORDER BY created_at, id LIMIT $5",
+            (since, before, *after, LINES_AT_ONCE_MAX),
+        )
+        if not rows:
+            return
+        lines = [_mirrored(row) for row in rows]
+        yield lines
+        after = (lines[-1].created_at, lines[-1].line_id)
+
+
+async def lines_about(billing: Billing, subject: str) -> list[MirroredLine]:
+    """The mirrored lines of one subject that bear its name."""
+    rows = await billing.database.fetch(
+        "SELECT id, type, subject, amount_cents, fee_cents, currency, created_at FROM balance_transaction "
+        "WHERE subject = $1 ORDER BY created_at, id",
+        (subject,),
+    )
+    return [_mirrored(row) for row in rows]
+
+
+async def transfer_of_reversal(billing: Billing, reversal_id: str) -> str | None:
+    """The transfer that a mirrored reversal took back."""
+    row = await billing.database.fetch_one(
+        "SELECT transfer_id FROM balance_transaction WHERE subject = $1 AND transfer_id IS NOT NULL LIMIT 1",
+        (f"trr:{reversal_id}",),
+    )
+    return None if row is None else text(row, "transfer_id")
+
+
+async def _begin(billing: Billing, day: date) -> _Reading:
+    """Begin a reading of the day, or join the one that was begun and not finished."""
+
+    async def work(connection: Connection) -> _Reading:
+        await connection.execute(
+            "INSERT INTO reconciliation_day (day) VALUES ($1) ON CONFLICT (day) DO NOTHING", (day.isoformat(),)
+        )
+        await connection.execute(
+            "UPDATE reconciliation_day SET pull = pull + 1, pulling = $2, cursor = NULL WHERE day = $1 AND NOT pulling",
+            (day.isoformat(), True),
+        )
+        row = await connection.fetch_one(_READING, (day.isoformat(),))
+        assert row is not None, "inserted just now"
+        return _read(row)
+
+    return await billing.database.run(work)
+
+
+async def _reading(billing: Billing, day: date) -> _Reading:
+    row = await billing.database.fetch_one(_READING, (day.isoformat(),))
+    assert row is not None, "a day that was begun stays"
+    return _read(row)
+
+
+_READING: Final = "SELECT pull, pulling, cursor FROM reconciliation_day WHERE day = $1"
+
+
+def _read(row: Row) -> _Reading:
+    return _Reading(integer(row, "pull"), truth(row, "pulling"), text_or_none(row, "cursor"))
+
+
+async def _start_over(billing: Billing, day: date, reading: _Reading) -> _Reading:
+    """The line to go on after is gone; a reading of another number begins, which forgets what it does not see."""
+    await billing.database.run(
+        lambda connection: connection.execute(
+            "UPDATE reconciliation_day SET pull = pull + 1, cursor = NULL WHERE day = $1 AND pull = $2 AND cursor = $3",
+            (day.isoformat(), reading.pull, reading.cursor),
+        )
+    )
+    return await _begin(billing, day)
+
+
+async def _keep_page(
+    billing: Billing,
+    day: date,
+    reading: _Reading,
+    lines: Sequence[tuple[StripeBalanceLine, str]],
+    *,
+    last_id: str | None,
+) -> None:
+    """Keep a page and move on past it, unless another node did; with the last page, forget what Stripe has no more."""
+    since, before = day_bounds(day)
+
+    async def work(connection: Connection) -> int:
+        moved = await connection.execute(
+            "UPDATE reconciliation_day SET cursor = $4, pulling = $5 "
+            "WHERE day = $1 AND pull = $2 AND pulling AND coalesce(cursor, '') = $3",
+            (day.isoformat(), reading.pull, reading.cursor or "", last_id, last_id is not None),
+        )
+        if moved == 0:
+            return 0
+        await _keep(connection, lines, pull=reading.pull)
+        if last_id is not None:
+            return 0
+        return await connection.execute(
+            "DELETE FROM balance_transaction WHERE created_at >= $1 AND created_at < $2 AND pull <> $3",
+            (since, before, reading.pull),
+        )
+
+    if gone := await billing.database.run(work):
+        log.warning("reconcile.lines_gone", day=day.isoformat(), lines=gone)
+
+
+async def _keep(connection: Connection, lines: Sequence[tuple[StripeBalanceLine, str]], *, pull: int) -> None:
+    for line, subject in sorted(lines, key=lambda one: one[0].line_id):
+        await connection.execute(
+            _KEEP,
+            (
+                line.line_id,
+                line.type,
+                line.source_id,
+                line.transfer_id,
+                subject,
+                line.amount_cents,
+                line.fee_cents,
+                line.currency,
+                line.created_at,
+                line.available_at,
+                pull,
+            ),
+        )
+
+
+def _mirrored(row: Row) -> MirroredLine:
+    return MirroredLine(
+        line_id=text(row, "id"),
+        type=text(row, "type"),
+        subject=text(row, "subject"),
+        amount_cents=integer(row, "amount_cents"),
+        fee_cents=integer(row, "fee_cents"),
+        currency=text(row, "currency"),
+        created_at=moment(row, "created_at"),
+    )
