@@ -1,7 +1,7 @@
 """The composition root: the one place where the parts of the gateway are made and joined."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +21,7 @@ from gateway.domain.clock import Clock
 from gateway.domain.identity import SCOPE_CHARGE, Caller
 from gateway.domain.plans import Catalogue, load_catalogue
 from gateway.domain.redirects import Allowlist
+from gateway.jobs_runner import JobEngine, Runner, embedded, pgqueuer
 from gateway.metrics import Metrics, known_type
 from gateway.server.auth import Authenticator, IssuerKeys, KeySource, SharedSecret, TokenVerifier
 from gateway.server.cors import cors
@@ -33,7 +34,10 @@ from gateway.server.webhook import WEBHOOK_PATH, WebhookDoor
 from gateway.services.billing import Billing, BillingRules, PortalConfiguration, Prices
 from gateway.services.charge_queue import ChargeQueue, TooManyWaiting
 from gateway.services.charging import charge_calls
-from gateway.settings import Settings
+from gateway.services.jobs.doing import JobEnd
+from gateway.services.jobs.handlers import HANDLERS
+from gateway.services.jobs.listing import KindCount
+from gateway.settings import JobEngineName, Settings
 from gateway.stripe_service import open_stripe
 from gateway.worker import EventWorker
 from models.stripe_event import EventState
@@ -66,6 +70,7 @@ class Gateway:
     billing: Billing
     keys: KeySource
     metrics: Metrics
+    jobs: JobEngine
 
     def worker(self) -> EventWorker:
         """A worker on this gateway's inbox."""
@@ -74,6 +79,12 @@ class Gateway:
     def chores(self) -> ChoreRunner:
         """What is done from time to time, on this gateway's database."""
         return ChoreRunner(self.billing)
+
+    def job_runner(self) -> Runner:
+        """What does this gateway's jobs."""
+        return self.jobs.new_runner(
+            self.billing, self.jobs.table, watch=self._watch_job, watch_counts=self._watch_job_counts
+        )
 
     def watch_delivery(self, event_type: str, outcome: str) -> None:
         """Count a delivery at the webhook's door."""
@@ -87,6 +98,15 @@ class Gateway:
         if count is not None:
             count(self.metrics, event_type=known_type(event_type))
 
+    def _watch_job(self, *, kind: str, end: JobEnd) -> None:
+        self.metrics.job_ended(kind=_known_job(kind), end=end.value)
+
+    def _watch_job_counts(self, counts: Mapping[str, KindCount]) -> None:
+        for kind in sorted(HANDLERS):
+            count = counts.get(kind, KindCount())
+            seconds = count.late.total_seconds()
+            self.metrics.jobs_counted(kind=kind, waiting=count.waiting, dead=count.dead, late_seconds=seconds)
+
 
 @asynccontextmanager
 async def open_gateway(settings: Settings, *, clock: Clock) -> AsyncGenerator[Gateway]:
@@ -98,6 +118,7 @@ async def open_gateway(settings: Settings, *, clock: Clock) -> AsyncGenerator[Ga
     """
     metrics = Metrics(CollectorRegistry())
     catalogue = load_catalogue(_plans_text(settings.plans_file))
+    jobs = _job_engine(settings, clock)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             open_database(settings.database_url.get_secret_value(), retried=metrics.transaction_retried)
@@ -120,9 +141,18 @@ async def open_gateway(settings: Settings, *, clock: Clock) -> AsyncGenerator[Ga
             redirects=Allowlist.parse(settings.redirect_origins, secure_only=settings.in_production),
             rules=_rules(settings),
             watch=metrics,
+            jobs=jobs.table,
         )
         keys = await _keys(stack, settings, clock)
-        yield Gateway(settings=settings, clock=clock, database=database, billing=billing, keys=keys, metrics=metrics)
+        yield Gateway(
+            settings=settings,
+            clock=clock,
+            database=database,
+            billing=billing,
+            keys=keys,
+            metrics=metrics,
+            jobs=jobs,
+        )
 
 
 def build_app(gateway: Gateway, *, with_worker: bool = True, charges: ChargeQueue | None = None) -> web.Application:
@@ -151,6 +181,7 @@ def build_app(gateway: Gateway, *, with_worker: bool = True, charges: ChargeQueu
     if with_worker:
         app.cleanup_ctx.append(_running(worker, seconds=settings.shutdown_seconds))
         app.cleanup_ctx.append(_running(gateway.chores(), seconds=settings.shutdown_seconds))
+        app.cleanup_ctx.append(_running(gateway.job_runner(), seconds=settings.shutdown_seconds))
     app.cleanup_ctx.append(_drained(charges, seconds=settings.shutdown_seconds))
     return app
 
@@ -197,7 +228,7 @@ def _readiness(gateway: Gateway) -> Readiness:
     return Readiness(ping=gateway.database.ping, pending=not_applied)
 
 
-def _running(worker: EventWorker | ChoreRunner, *, seconds: int):  # noqa: ANN202 - aiohttp's shape of a clean-up context
+def _running(worker: EventWorker | ChoreRunner | Runner, *, seconds: int):  # noqa: ANN202 - aiohttp's shape of a clean-up context
     async def context(app: web.Application) -> AsyncIterator[None]:
         task = spawn(worker.run(), name=type(worker).__name__)
         yield
@@ -242,6 +273,8 @@ def _rules(settings: Settings) -> BillingRules:
         past_due_grace=timedelta(hours=settings.past_due_grace_hours),
         fee_bps=settings.platform_fee_bps,
         earnings_hold=timedelta(hours=settings.earnings_hold_hours),
+        accounts_api=settings.connect_accounts_api,
+        payout_minimum_cents=settings.payout_minimum_cents,
         event_payload_days=settings.event_payload_days,
     )
 
@@ -255,6 +288,14 @@ async def _keys(stack: AsyncExitStack, settings: Settings, clock: Clock) -> KeyS
     keys = RemoteKeys(session=session, url=settings.jwt_jwks_url, clock=clock)
     stack.push_async_callback(keys.close)
     return IssuerKeys(keys)
+
+
+def _known_job(kind: str) -> str:
+    return kind if kind in HANDLERS else "other"
+
+
+def _job_engine(settings: Settings, clock: Clock) -> JobEngine:
+    return pgqueuer(clock) if settings.job_engine is JobEngineName.PGQUEUER else embedded(clock)
 
 
 def catalogue_of(settings: Settings) -> Catalogue:

@@ -2,17 +2,18 @@
 
 import math
 from collections import Counter as Counts
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gateway.services.billing import EventCount
-from gateway.stripe_service import ACCOUNT_EVENTS
+from gateway.stripe_service import ACCOUNT_EVENTS, CONNECT_EVENTS, THIN_EVENTS
 
 #: The label of every event type that we do not subscribe to.
 OTHER_TYPE: Final = "other"
+_KNOWN_TYPES: Final = frozenset((*ACCOUNT_EVENTS, *CONNECT_EVENTS, *THIN_EVENTS))
 
 #: Seconds: from a cached read to a Stripe call that was tried three times.
 _LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -20,7 +21,7 @@ _LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 
 def known_type(event_type: str) -> str:
     """A label from a closed set, whatever Stripe invents next."""
-    return event_type if event_type in ACCOUNT_EVENTS else OTHER_TYPE
+    return event_type if event_type in _KNOWN_TYPES else OTHER_TYPE
 
 
 class Metrics:
@@ -72,6 +73,7 @@ class Metrics:
             "gateway_database_retries", "Transactions run again after losing a race.", ["reason"], registry=registry
         )
         self._add_books(registry)
+        self._add_jobs(registry)
         self._add_inbox(registry)
 
     def _add_books(self, registry: CollectorRegistry) -> None:
@@ -81,9 +83,28 @@ class Metrics:
         self._books_checked_at = Gauge(
             "gateway_books_checked_at", "When the books were last checked, in Unix seconds.", registry=registry
         )
+        self._differences = Gauge(
+            "gateway_reconciliation_differences",
+            "Differences between the ledger and Stripe that are not resolved.",
+            ["kind"],
+            registry=registry,
+        )
         self._oldest_release_seconds = Gauge(
             "gateway_oldest_release_seconds",
             "Seconds by which the oldest earning that should be available is late.",
+            registry=registry,
+        )
+
+    def _add_jobs(self, registry: CollectorRegistry) -> None:
+        self._job_rounds = Counter(
+            "gateway_job_rounds", "Rounds of jobs, by how they ended.", ["kind", "end"], registry=registry
+        )
+        self._jobs_waiting = Gauge("gateway_jobs_waiting", "Jobs that wait.", ["kind"], registry=registry)
+        self._jobs_dead = Gauge("gateway_jobs_dead", "Jobs given up.", ["kind"], registry=registry)
+        self._jobs_late_seconds = Gauge(
+            "gateway_jobs_late_seconds",
+            "Seconds by which the oldest job that should be done is late.",
+            ["kind"],
             registry=registry,
         )
 
@@ -208,6 +229,21 @@ class Metrics:
 
     def oldest_release_waits(self, *, seconds: float) -> None:
         self._oldest_release_seconds.set(seconds)
+
+    def differences_open(self, *, by_kind: Mapping[str, int]) -> None:
+        """How many differences are open, by the value of a DifferenceKind; every kind is there."""
+        for kind, differences in by_kind.items():
+            self._differences.labels(kind).set(differences)
+
+    def job_ended(self, *, kind: str, end: str) -> None:
+        """One round of a job, by the value of a JobEnd."""
+        self._job_rounds.labels(kind, end).inc()
+
+    def jobs_counted(self, *, kind: str, waiting: int, dead: int, late_seconds: float) -> None:
+        """How the jobs of one kind stand in the database, whichever node does them."""
+        self._jobs_waiting.labels(kind).set(waiting)
+        self._jobs_dead.labels(kind).set(dead)
+        self._jobs_late_seconds.labels(kind).set(late_seconds)
 
     def transaction_retried(self, *, reason: str) -> None:
         """One more try of a transaction, by the value of a ContentionReason."""

@@ -2,13 +2,14 @@
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
 import strawberry
 from graphql import GraphQLError
 
-from gateway.services.snapshot import PAGE_ROWS_MAX, EarningPageNeed, PageNeed
+from gateway.services.snapshot import PAGE_ROWS_MAX, EarningPageNeed, PageNeed, PayoutPageNeed
 
 PAGE_ROWS_DEFAULT: Final = 25
 CURSOR_CHARACTERS_MAX: Final = 64
@@ -16,6 +17,7 @@ _SEQUENCE_MAX: Final = 2**63 - 1
 #: A cursor says of which list it is, so that one list's cursor is not read as another's.
 _SEQUENCE_PREFIX: Final = "v1:"
 _EARNING_PREFIX: Final = "e1:"
+_PAYOUT_PREFIX: Final = "p1:"
 
 
 @strawberry.type(description="Where a page stands in its list.")
@@ -41,13 +43,27 @@ def encode_earning_cursor(earning_id: UUID) -> str:
     return _encode(f"{_EARNING_PREFIX}{earning_id.hex}")
 
 
+def encode_payout_cursor(payout_id: UUID) -> str:
+    return _encode(f"{_PAYOUT_PREFIX}{payout_id.hex}")
+
+
+def page_info(cursors: Sequence[str], *, has_older: bool, has_newer: bool) -> PageInfo:
+    """Where a page stands whose rows have these cursors."""
+    return PageInfo(
+        has_next_page=has_older,
+        has_previous_page=has_newer,
+        start_cursor=cursors[0] if cursors else None,
+        end_cursor=cursors[-1] if cursors else None,
+    )
+
+
 def page_need(first: object, after: object) -> PageNeed:
     """The page of wallet entries that a connection's arguments ask for.
 
     Raises:
         BadPage: `first` is out of range, or `after` is not a cursor of this list.
     """
-    return PageNeed(first=_checked_first(first), before_seq=None if after is None else _decode_sequence(after))
+    return PageNeed(first=checked_first(first), before_seq=None if after is None else _decode_sequence(after))
 
 
 def earning_page_need(first: object, after: object) -> EarningPageNeed:
@@ -56,10 +72,26 @@ def earning_page_need(first: object, after: object) -> EarningPageNeed:
     Raises:
         BadPage: `first` is out of range, or `after` is not a cursor of this list.
     """
-    return EarningPageNeed(first=_checked_first(first), before_id=None if after is None else _decode_id(after))
+    before_id = None if after is None else _decode_id(after, prefix=_EARNING_PREFIX)
+    return EarningPageNeed(first=checked_first(first), before_id=before_id)
 
 
-def _checked_first(first: object) -> int:
+def payout_page_need(first: object, after: object) -> PayoutPageNeed:
+    """The page of payouts that a connection's arguments ask for.
+
+    Raises:
+        BadPage: `first` is out of range, or `after` is not a cursor of this list.
+    """
+    before_id = None if after is None else _decode_id(after, prefix=_PAYOUT_PREFIX)
+    return PayoutPageNeed(first=checked_first(first), before_id=before_id)
+
+
+def checked_first(first: object) -> int:
+    """The size of a page.
+
+    Raises:
+        BadPage: it is out of range.
+    """
     if type(first) is not int or not 1 <= first <= PAGE_ROWS_MAX:
         raise BadPage(f"`first` is a whole number from 1 to {PAGE_ROWS_MAX}; got {str(first)[:20]}.")
     return first
@@ -76,15 +108,15 @@ def _decode_sequence(cursor: object) -> int:
     return int(digits)
 
 
-def _decode_id(cursor: object) -> UUID:
-    text = _decode(cursor, prefix=_EARNING_PREFIX)
+def _decode_id(cursor: object, *, prefix: str) -> UUID:
+    text = _decode(cursor, prefix=prefix)
     try:
-        earning_id = UUID(hex=text)
+        row_id = UUID(hex=text)
     except ValueError:
         raise _no_cursor() from None
-    if earning_id.hex != text:
+    if row_id.hex != text:
         raise _no_cursor()
-    return earning_id
+    return row_id
 
 
 def _decode(cursor: object, *, prefix: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import strawberry
 
 from gateway.services.snapshot import DayRow, EarningPageNeed, EarningRow, Snapshot
-from resolvers.connections import PAGE_ROWS_DEFAULT, PageInfo, earning_page_need, encode_earning_cursor
+from resolvers.connections import PAGE_ROWS_DEFAULT, PageInfo, earning_page_need, encode_earning_cursor, page_info
 from resolvers.context import Info
 from resolvers.money import Money, money_of_micros
 from resolvers.need import DAYS_DEFAULT, days_need
@@ -133,11 +133,8 @@ def _connection(snapshot: Snapshot, need: EarningPageNeed) -> EarningEntryConnec
     edges = [EarningEntryEdge(cursor=encode_earning_cursor(row.id), node=_entry_type(row)) for row in page.rows]
     return EarningEntryConnection(
         edges=edges,
-        page_info=PageInfo(
-            has_next_page=page.has_older,
-            has_previous_page=need.before_id is not None,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
+        page_info=page_info(
+            [edge.cursor for edge in edges], has_older=page.has_older, has_newer=need.before_id is not None
         ),
     )
 

@@ -28,8 +28,8 @@ from graphql import (
     get_named_type,
 )
 
-from gateway.services.snapshot import DAYS_MAX, PAGES_MAX, EarningPageNeed, Need, PageNeed
-from resolvers.connections import PAGE_ROWS_DEFAULT, BadPage, earning_page_need, page_need
+from gateway.services.snapshot import DAYS_MAX, PAGES_MAX, EarningPageNeed, Need, PageNeed, PayoutPageNeed
+from resolvers.connections import PAGE_ROWS_DEFAULT, BadPage, earning_page_need, page_need, payout_page_need
 
 DAYS_DEFAULT: Final = 30
 #: The fields of `Earnings` that are made of the sum over all days.
@@ -68,6 +68,7 @@ class NeedPlan:
     lifetime: bool
     days: tuple[Given, ...]
     earning_entries: tuple[PageAsked, ...]
+    payouts: tuple[PageAsked, ...]
 
     def need(self, variables: Mapping[str, object]) -> Need:
         """The need for these variables. A page or series that cannot be is left out: its own field says so.
@@ -83,6 +84,7 @@ class NeedPlan:
             lifetime=self.lifetime,
             days=max((_days(given, variables) for given in self.days), default=0),
             earning_entries=_pages(self.earning_entries, variables, earning_page_need),
+            payouts=_pages(self.payouts, variables, payout_page_need),
         )
         check_pages(need)
         return need
@@ -104,7 +106,7 @@ def check_pages(need: Need) -> None:
     Raises:
         TooManyPages: one has more.
     """
-    for pages in (need.entries, need.earning_entries):
+    for pages in (need.entries, need.earning_entries, need.payouts):
         if len(pages) > PAGES_MAX:
             raise TooManyPages(len(pages))
 
@@ -142,6 +144,7 @@ def plan_need(schema: GraphQLSchema, document: DocumentNode, operation: Operatio
         lifetime=not _LIFETIME_FIELDS.isdisjoint(named),
         days=tuple(_given(node, "days", DAYS_DEFAULT) for node in found("Earnings", "daily")),
         earning_entries=_asked(found("Earnings", "entries")),
+        payouts=_asked(found("Query", "payouts")),
     )
 
 
@@ -221,7 +224,7 @@ def _asked(nodes: Collection[FieldNode]) -> tuple[PageAsked, ...]:
     )
 
 
-_Page = TypeVar("_Page", PageNeed, EarningPageNeed)
+_Page = TypeVar("_Page", PageNeed, EarningPageNeed, PayoutPageNeed)
 
 
 def _pages(

@@ -7,9 +7,20 @@ from strawberry.schema.config import StrawberryConfig
 
 from resolvers.charges import resolve_charge_tool_call, resolve_charge_tool_calls, resolve_reverse_tool_call
 from resolvers.checkout import resolve_checkout
+from resolvers.connect import resolve_connect_payouts
 from resolvers.deposit import resolve_deposit
 from resolvers.earnings import Earnings, resolve_earnings
 from resolvers.errors import EXCEPTION_HANDLERS, UserError
+from resolvers.payouts import (
+    Payout,
+    PayoutConnection,
+    PayoutSettings,
+    resolve_payout,
+    resolve_payout_settings,
+    resolve_payouts,
+    resolve_request_payout,
+    resolve_update_payout_settings,
+)
 from resolvers.plan import Plan, PlanOffer, resolve_plan, resolve_plans
 from resolvers.portal import resolve_portal
 from resolvers.scalars import BIG_INT, DECIMAL, BigInt
@@ -30,6 +41,15 @@ class Query:
     wallet: Wallet | None = strawberry.field(resolver=resolve_wallet, description="The caller's prepaid balance.")
     earnings: Earnings | None = strawberry.field(
         resolver=resolve_earnings, description="What the caller earned with its tools; all zero when it has none."
+    )
+    payouts: PayoutConnection | None = strawberry.field(
+        resolver=resolve_payouts, description="The caller's payouts, newest first; first is at most 100."
+    )
+    payout: Payout | None = strawberry.field(
+        resolver=resolve_payout, description="One of the caller's payouts; null when it has none of this id."
+    )
+    payout_settings: PayoutSettings | None = strawberry.field(
+        resolver=resolve_payout_settings, description="How and when the caller is paid, and what stands in the way."
     )
     billing_timeline: BillingTimeline | None = strawberry.field(
         resolver=resolve_billing_timeline,
@@ -54,6 +74,16 @@ class Mutation:
     )
     portal = strawberry.mutation(
         resolve_portal, description="Change, cancel or pay for a subscription on Stripe's own pages."
+    )
+    connect_payouts = strawberry.mutation(
+        resolve_connect_payouts,
+        description="Connect a bank account, or go on with it, or replace it: answers with a link to Stripe's pages.",
+    )
+    update_payout_settings = strawberry.mutation(
+        resolve_update_payout_settings, description="Choose how often to be paid: by hand, every week or every month."
+    )
+    request_payout = strawberry.mutation(
+        resolve_request_payout, description="Be paid now: reserves the money at once and sends it in the background."
     )
     publish_tool = strawberry.mutation(
         resolve_publish_tool,

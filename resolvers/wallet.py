@@ -10,7 +10,7 @@ import strawberry
 from gateway.domain.ledger import EntryKind
 from gateway.services.billing import BillingRules
 from gateway.services.snapshot import EntryPage, EntryRow, PageNeed, Snapshot
-from resolvers.connections import PAGE_ROWS_DEFAULT, PageInfo, encode_cursor, page_need
+from resolvers.connections import PAGE_ROWS_DEFAULT, PageInfo, encode_cursor, page_info, page_need
 from resolvers.context import Info
 from resolvers.money import Money, money_of_cents, money_of_micros
 
@@ -94,11 +94,8 @@ def _connection(pages: Mapping[PageNeed, EntryPage], need: PageNeed) -> WalletEn
     edges = [WalletEntryEdge(cursor=encode_cursor(row.seq), node=_entry_type(row)) for row in page.rows]
     return WalletEntryConnection(
         edges=edges,
-        page_info=PageInfo(
-            has_next_page=page.has_older,
-            has_previous_page=need.before_seq is not None,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
+        page_info=page_info(
+            [edge.cursor for edge in edges], has_older=page.has_older, has_newer=need.before_seq is not None
         ),
     )
 

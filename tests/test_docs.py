@@ -29,7 +29,7 @@ from gateway.server.graphql import Limits, limits, requests
 from gateway.server.graphql.answers import Code
 from gateway.services import checkout, events, hosted, inbox, settle, snapshot
 from gateway.settings import Settings, variable
-from gateway.stripe_service import ACCOUNT_EVENTS, API_VERSION, WebhookRefusal
+from gateway.stripe_service import ACCOUNT_EVENTS, API_VERSION, CONNECT_EVENTS, THIN_EVENTS, WebhookRefusal
 from gateway.worker import EVENT_SECONDS_MAX, EVENTS_AT_ONCE_MAX, WAITING_SECONDS_MIN
 
 ROOT = Path(__file__).parents[1]
@@ -167,7 +167,7 @@ def test_events_are_those_the_code_applies_and_subscribes_to() -> None:
     applied = first_cells(section(text, "Events that are applied"))
 
     assert applied == events.HANDLED_EVENTS
-    assert applied == set(ACCOUNT_EVENTS)
+    assert applied == {*ACCOUNT_EVENTS, *CONNECT_EVENTS, *THIN_EVENTS}
 
 
 def test_the_webhook_document_names_the_real_refusals_version_and_times() -> None:

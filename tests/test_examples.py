@@ -82,6 +82,17 @@ async def test_the_dashboard_query_answers_every_part(platform: Platform) -> Non
     assert [edge["node"]["kind"] for edge in answer["wallet"]["entries"]["edges"]] == ["DEPOSIT"]
 
 
+async def test_the_page_about_payouts_answers_every_part(platform: Platform) -> None:
+    answer = await platform.person().ask((EXAMPLES / "payouts.graphql").read_text(), first=1)
+
+    assert answer["earnings"]["available"] == {"amountCents": "0", "amount": "0.00", "currency": "USD"}
+    assert (answer["payoutSettings"]["accountStatus"], answer["payoutSettings"]["frequency"]) == (
+        "NOT_CONNECTED",
+        "MANUAL",
+    )
+    assert answer["payouts"] == {"edges": [], "pageInfo": {"hasNextPage": False, "endCursor": None}}
+
+
 async def test_the_batch_is_answered_in_its_order(platform: Platform) -> None:
     reply = await platform.person().send(json.loads((EXAMPLES / "mobile_batch.json").read_text()))
 

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 from gateway.domain.errors import ErrorCode
@@ -136,7 +137,8 @@ def imported(text: str) -> Iterator[str]:
 def test_what_is_imported_is_declared() -> None:
     """A package that arrives only because another needs it would leave with the other."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {re.split(r"[\[>=<]", requirement)[0].lower() for requirement in project["dependencies"]}
+    wanted = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    declared = {re.split(r"[\[>=<]", requirement)[0].lower() for requirement in wanted}
     providers = packages_distributions()
     undeclared = {
         f"{name}: {package}"

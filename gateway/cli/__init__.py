@@ -9,7 +9,13 @@ from gateway import __version__
 from gateway.cli import commands
 from gateway.cli.arguments import add_support_commands
 from gateway.cli.books import books
+from gateway.cli.jobs import add_arguments as add_job_arguments
+from gateway.cli.jobs import jobs
 from gateway.cli.output import Refusal, complain
+from gateway.cli.payouts import add_arguments as add_payout_arguments
+from gateway.cli.payouts import payouts
+from gateway.cli.reconcile import add_arguments as add_reconcile_arguments
+from gateway.cli.reconcile import reconcile
 from gateway.db import DatabaseError
 from gateway.domain.errors import ProviderError
 from gateway.domain.plans import CatalogueError
@@ -27,10 +33,10 @@ def build_parser() -> argparse.ArgumentParser:
     """Every subcommand with its arguments; also read by the tests that check the container files."""
     parser = argparse.ArgumentParser(prog="gateway", description="A GraphQL billing gateway in front of Stripe.")
     parser.add_argument("--version", action="version", version=f"gateway {__version__}")
-    jobs = parser.add_subparsers(dest="command", required=True, metavar="command")
+    subcommands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     def add(name: str, job: Callable[..., int], help_text: str) -> argparse.ArgumentParser:
-        command = jobs.add_parser(name, help=help_text, description=help_text)
+        command = subcommands.add_parser(name, help=help_text, description=help_text)
         command.set_defaults(job=job)
         return command
 
@@ -42,6 +48,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("worker", commands.worker, "Do the background work, apart from serving; any number may run.")
     audit = add("books", books, "Check every row that is money; exits with 1 when one is at fault.")
     audit.add_argument("--json", action="store_true", help="print the report as JSON")
+    add_reconcile_arguments(
+        add("reconcile", reconcile, "Compare a day of the ledger with Stripe; exits with 1 when they differ.")
+    )
+    add_job_arguments(add("jobs", jobs, "Look at background jobs, or give one another try."))
+    add_payout_arguments(add("payouts", payouts, "Look at payouts; cancel one, or give one another try."))
     add_support_commands(add)
     add("sandbox", commands.sandbox, "Run the local Stripe alone.")
     add("migrate", commands.migrate_database, "Bring the database's schema up to this release.")

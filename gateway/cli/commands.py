@@ -9,6 +9,7 @@ import structlog
 
 from gateway.app import Gateway, build_app, catalogue_of, open_gateway
 from gateway.cli import serving
+from gateway.cli.jobs import engine_is_installed, install_engine
 from gateway.cli.output import Refusal, complain, say
 from gateway.cli.processes import supervise
 from gateway.db import migrate, pending
@@ -48,6 +49,7 @@ def dev(settings: Settings, options: argparse.Namespace) -> int:
 
 async def _dev(settings: Settings) -> int:
     await migrate(settings.database_url.get_secret_value())
+    await install_engine(settings)
     sandbox_app = await build_sandbox(_sandbox_settings(settings), clock=SystemClock())
     async with serving.listening(
         sandbox_app, host=settings.host, port=settings.sandbox_port, shutdown_seconds=settings.shutdown_seconds
@@ -92,7 +94,7 @@ async def _serve(settings: Settings, *, with_worker: bool, reuse_port: bool) -> 
 
 
 def worker(settings: Settings, options: argparse.Namespace) -> int:
-    """Background work only: events and chores."""
+    """Background work only: events, chores and jobs."""
     configure_logs(log_format=settings.log_format, level=settings.log_level)
     return serving.run(_worker(settings))
 
@@ -100,11 +102,11 @@ def worker(settings: Settings, options: argparse.Namespace) -> int:
 async def _worker(settings: Settings) -> int:
     async with open_gateway(settings, clock=SystemClock()) as gateway:
         await _check_ready(gateway)
-        events, chores = gateway.worker(), gateway.chores()
-        working = [asyncio.create_task(one.run(), name=type(one).__name__) for one in (events, chores)]
+        workers = (gateway.worker(), gateway.chores(), gateway.job_runner())
+        working = [asyncio.create_task(one.run(), name=type(one).__name__) for one in workers]
         await serving.until_stopped()
-        events.stop()
-        chores.stop()
+        for one in workers:
+            one.stop()
         await asyncio.wait(working, timeout=settings.shutdown_seconds)
         for task in working:
             task.cancel()
@@ -117,6 +119,8 @@ async def _check_ready(gateway: Gateway) -> None:
     names = await pending(gateway.settings.database_url.get_secret_value())
     if names:
         raise Refusal(f"The database lacks {', '.join(names)}; run `gateway migrate`.")
+    if not await engine_is_installed(gateway.settings, gateway.database):
+        raise Refusal("The database lacks the tables of pgqueuer; run `gateway migrate`.")
     try:
         await _check_account(gateway)
         await gateway.billing.prices.book()
@@ -157,7 +161,9 @@ def migrate_database(settings: Settings, options: argparse.Namespace) -> int:
 
 
 async def _migrate(settings: Settings) -> int:
-    applied = await migrate(settings.database_url.get_secret_value())
+    applied = list(await migrate(settings.database_url.get_secret_value()))
+    if await install_engine(settings):
+        applied.append("the tables of pgqueuer")
     say(*(f"applied {name}" for name in applied) if applied else ["Nothing to apply: the schema is up to date."])
     return 0
 
@@ -203,9 +209,9 @@ def stripe_setup(settings: Settings, options: argparse.Namespace) -> int:
 async def _stripe_setup(settings: Settings, webhook_url: str | None, return_url: str) -> int:
     report = await _set_up(settings, webhook_url=webhook_url, portal_return_url=return_url)
     say(*(str(line) for line in report.lines))
-    if report.webhook_secret is not None:
-        say("", "The new endpoint's signing secret, shown this once; put it first into GATEWAY_STRIPE_WEBHOOK_SECRETS:")
-        say(report.webhook_secret)
+    if report.webhook_secrets:
+        say("", "Signing secrets of what is new, shown this once; put them first into GATEWAY_STRIPE_WEBHOOK_SECRETS:")
+        say(",".join(report.webhook_secrets))
     return 0
 
 
@@ -221,6 +227,7 @@ async def _set_up(settings: Settings, *, webhook_url: str | None, portal_return_
             webhook_url=webhook_url,
             portal_return_url=portal_return_url,
             clock=SystemClock(),
+            accounts_api=settings.connect_accounts_api,
         )
 
 

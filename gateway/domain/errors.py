@@ -13,6 +13,9 @@ BillingError
 ├── PaymentFailed                 PAYMENT_FAILED
 ├── SessionExpired                SESSION_EXPIRED
 ├── NoBillingAccount              NO_BILLING_ACCOUNT
+├── PayoutsNotReady               PAYOUTS_NOT_READY
+├── BelowMinimumPayout            BELOW_MINIMUM_PAYOUT
+├── PayoutInProgress              PAYOUT_IN_PROGRESS
 ├── IdempotencyConflict           IDEMPOTENCY_CONFLICT
 ├── InProgress                    IN_PROGRESS
 └── ProviderError
@@ -152,6 +155,24 @@ class NoBillingAccount(BillingError):
     code = ErrorCode.NO_BILLING_ACCOUNT
 
 
+class PayoutsNotReady(BillingError):
+    """The creator has no account at Stripe that can be paid; the message says what is missing."""
+
+    code = ErrorCode.PAYOUTS_NOT_READY
+
+
+class BelowMinimumPayout(BillingError):
+    """What is available is less than a payout may be."""
+
+    code = ErrorCode.BELOW_MINIMUM_PAYOUT
+
+
+class PayoutInProgress(BillingError):
+    """Another payout of the creator is being made; the next one can follow it."""
+
+    code = ErrorCode.PAYOUT_IN_PROGRESS
+
+
 class IdempotencyConflict(BillingError):
     """The idempotency key was used before with other input."""
 
@@ -165,7 +186,10 @@ class InProgress(BillingError):
 
 
 class ProviderError(BillingError):
-    """Stripe did not do what was asked. `request_id` is for logs and support, never for the caller."""
+    """Stripe did not do what was asked.
+
+    `request_id` is for logs and support, never for the caller; `provider_param` names what Stripe found at fault.
+    """
 
     def __init__(
         self,
@@ -173,11 +197,13 @@ class ProviderError(BillingError):
         *,
         request_id: str | None = None,
         provider_code: str | None = None,
+        provider_param: str | None = None,
         path: tuple[str, ...] | None = None,
     ) -> None:
         super().__init__(message, path=path)
         self.request_id = request_id
         self.provider_code = provider_code
+        self.provider_param = provider_param
 
 
 class ProviderUnavailable(ProviderError):

@@ -79,6 +79,7 @@ class EntryKind(StrEnum):
     PAYOUT_RETURNED = "payout_returned"
     STRIPE_FEE = "stripe_fee"
     SUBSCRIPTION = "subscription"
+    BANK_TRANSFER = "bank_transfer"
     ADJUSTMENT = "adjustment"
 
 

@@ -53,6 +53,8 @@ class WebhookDoor:
         try:
             event = self._read(await _body(request), request)
         except WebhookRefused as refusal:
+            if refusal.expected:
+                return web.json_response({"received": True, "stored": False, "reason": refusal.code})
             self._watch("unknown", refusal.code)
             log.warning("webhook.refused", code=refusal.code, message=refusal.message)
             return _refusal(refusal.code, refusal.message)

@@ -1,16 +1,18 @@
 """What every use case needs, handed in once by the composition root."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from gateway.db import Database
 from gateway.domain.clock import Clock
+from gateway.domain.connecting import AccountsApi
 from gateway.domain.errors import ProviderUnavailable
 from gateway.domain.plans import Catalogue
 from gateway.domain.redirects import Allowlist
+from gateway.services.jobs import JobQueue
 from gateway.stripe_service import PriceBook, StripeService
 
 #: How long prices found by lookup key are believed before they are looked up again.
@@ -28,6 +30,8 @@ class BillingRules:
     past_due_grace: timedelta
     fee_bps: int
     earnings_hold: timedelta
+    payout_minimum_cents: int
+    accounts_api: AccountsApi = AccountsApi.V2
     event_payload_days: int = EVENT_PAYLOAD_DAYS
 
 
@@ -112,6 +116,7 @@ class Watch(Protocol):
 
     def oldest_release_waits(self, *, seconds: float) -> None: ...
 
+    def differences_open(self, *, by_kind: Mapping[str, int]) -> None: ...
     def events_counted(self, counts: Sequence[EventCount], *, now: datetime) -> None: ...
 
     def event_gap_filled(self, *, event_type: str) -> None: ...
@@ -130,3 +135,4 @@ class Billing:
     redirects: Allowlist
     rules: BillingRules
     watch: Watch
+    jobs: JobQueue

@@ -12,9 +12,14 @@ from gateway.services.belonging import keep_to_the_account
 from gateway.services.billing import Billing
 from gateway.services.books import BooksReport, check_books
 from gateway.services.checkpoints import checkpoint_accounts
+from gateway.services.connecting import sync_due_accounts
 from gateway.services.due_plans import sync_due_plans
 from gateway.services.event_counts import report_events
+from gateway.services.jobs.listing import tidy_jobs
+from gateway.services.jobs.schedule import enqueue_periodic
 from gateway.services.ledger.rows import as_int, as_time
+from gateway.services.payouts import follow_bank_payouts, run_due_schedules, wake_overdue
+from gateway.services.reconciling import reconcile_when_due
 from gateway.services.releases import release_due
 from gateway.services.retention import drop_payloads
 from gateway.services.stale_checkouts import sweep_checkouts
@@ -23,6 +28,8 @@ log = structlog.stdlib.get_logger()
 
 #: Batches of releases in one round.
 RELEASES_AT_ONCE_MAX: Final = 20
+#: Creators whose schedules are seen to in one round: well within its time, on a slow machine too.
+SCHEDULES_AT_ONCE_MAX: Final = 100
 #: How often the books are checked, by whichever node is first.
 BOOKS_EVERY: Final = timedelta(hours=1)
 #: Clocks of nodes differ by at most this; a check planned for later than that was planned by a broken clock.
@@ -52,6 +59,17 @@ async def release_earnings(billing: Billing) -> bool:
         if await release_due(billing) == 0:
             return False
     return True
+
+
+async def begin_payouts(billing: Billing) -> bool:
+    """Begin the payouts whose day has come."""
+    return await run_due_schedules(billing, limit=SCHEDULES_AT_ONCE_MAX) >= SCHEDULES_AT_ONCE_MAX
+
+
+async def promise_periodic(billing: Billing) -> bool:
+    """Promise the jobs of the periods that have begun."""
+    await enqueue_periodic(billing)
+    return False
 
 
 async def report_state(billing: Billing) -> bool:
@@ -107,6 +125,13 @@ def _log_faults(report: BooksReport) -> None:
 CHORES: Final = (
     Chore(name="release", every_seconds=5, work=release_earnings),
     Chore(name="checkpoint", every_seconds=2, work=checkpoint_accounts),
+    Chore(name="accounts", every_seconds=30, work=sync_due_accounts),
+    Chore(name="schedules", every_seconds=15, work=begin_payouts),
+    Chore(name="overdue_payouts", every_seconds=60, work=wake_overdue),
+    Chore(name="bank_payouts", every_seconds=60, work=follow_bank_payouts),
+    Chore(name="calendar", every_seconds=30, work=promise_periodic),
+    Chore(name="jobs", every_seconds=3_600, work=tidy_jobs),
+    Chore(name="reconcile", every_seconds=300, work=reconcile_when_due, round_seconds_max=3_000),
     Chore(name="event_gaps", every_seconds=event_gaps.EVERY_SECONDS, work=event_gaps.fill_gaps, round_seconds_max=40),
     Chore(name="checkouts", every_seconds=15, work=sweep_checkouts, round_seconds_max=300),
     Chore(name="plans", every_seconds=5, work=sync_due_plans, round_seconds_max=300),

@@ -18,21 +18,33 @@ async def add_earning_event(
     fee_micros: int,
     now: datetime,
 ) -> None:
-    """A line of the creator's statement, signed as the creator feels it."""
+    """A line of the creator's statement about a sale, signed as the creator feels it."""
+    amounts = (net_micros + fee_micros, fee_micros, net_micros)
+    await _add(connection, charge.creator_id, kind, amounts, tool_id=charge.tool_id, entry_id=entry_id, now=now)
+
+
+async def add_payout_event(
+    connection: Connection, creator_id: UUID, *, kind: str, entry_id: UUID, net_micros: int, now: datetime
+) -> None:
+    """A line about money that left to the creator (PAYOUT, negative) or came back (PAYOUT_RETURNED, positive)."""
+    amounts = (net_micros, 0, net_micros)
+    await _add(connection, creator_id, kind, amounts, tool_id=None, entry_id=entry_id, now=now)
+
+
+async def _add(
+    connection: Connection,
+    creator_id: UUID,
+    kind: str,
+    amounts: tuple[int, int, int],
+    *,
+    tool_id: str | None,
+    entry_id: UUID,
+    now: datetime,
+) -> None:
     await connection.execute(
         "INSERT INTO earning_event (id, creator_id, kind, gross_micros, fee_micros, net_micros, tool_id, entry_id, "
         "created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        (
-            new_id(now),
-            charge.creator_id,
-            kind,
-            net_micros + fee_micros,
-            fee_micros,
-            net_micros,
-            charge.tool_id,
-            entry_id,
-            now,
-        ),
+        (new_id(now), creator_id, kind, *amounts, tool_id, entry_id, now),
     )
 
 

@@ -16,13 +16,16 @@ from gateway.domain.errors import (
     SessionExpired,
     SessionNotFound,
 )
+from gateway.services.account_events import apply_account
 from gateway.services.billing import Billing
 from gateway.services.customers import find_customer_by_stripe_id, forget_stripe_customer
 from gateway.services.disputes import settle_dispute
 from gateway.services.inbox import ClaimedEvent, finish_event
+from gateway.services.payouts import settle_bank_payout, settle_transfer
 from gateway.services.plans import sync_plan
 from gateway.services.refunds import settle_refund
 from gateway.services.settle import CheckoutMismatch, PaymentOnTheWay, close_pages_of, settle_checkout
+from gateway.stripe_service import BANK_PAYOUT_EVENTS, CONNECT_ACCOUNT_EVENTS, THIN_EVENTS
 from models.stripe_event import EventState
 
 log = structlog.stdlib.get_logger()
@@ -63,6 +66,9 @@ _DISPUTE_EVENTS = frozenset(
 )
 
 
+_TRANSFER_EVENTS = frozenset({"transfer.created", "transfer.updated", "transfer.reversed"})
+
+
 async def apply_event(billing: Billing, event: ClaimedEvent) -> EventState:
     """Do what an event asks for, and close it in the same transaction.
 
@@ -71,9 +77,8 @@ async def apply_event(billing: Billing, event: ClaimedEvent) -> EventState:
         ProviderUnavailable, DatabaseUnavailable: try again later.
         BillingError: it cannot be applied as things stand.
     """
-    if event.account is not None:
-        return await _close(billing, event, EventState.IGNORED)
-    handle = _HANDLERS.get(event.type, _ignore)
+    handlers = _HANDLERS if event.account is None else _CONNECT_HANDLERS
+    handle = handlers.get(event.type, _ignore)
     return await handle(billing, event)
 
 
@@ -115,6 +120,21 @@ async def _apply_refund(billing: Billing, event: ClaimedEvent) -> EventState:
 
 async def _apply_dispute(billing: Billing, event: ClaimedEvent) -> EventState:
     ours = await settle_dispute(billing, dispute_id=event.object_id or "", alongside=_closing(billing, event))
+    return EventState.DONE if ours else await _ignore(billing, event)
+
+
+async def _apply_transfer(billing: Billing, event: ClaimedEvent) -> EventState:
+    ours = await settle_transfer(billing, transfer_id=event.object_id or "", alongside=_closing(billing, event))
+    return EventState.DONE if ours else await _ignore(billing, event)
+
+
+async def _apply_bank_payout(billing: Billing, event: ClaimedEvent) -> EventState:
+    ours = await settle_bank_payout(
+        billing,
+        stripe_account_id=event.account or "",
+        bank_payout_id=event.object_id or "",
+        alongside=_closing(billing, event),
+    )
     return EventState.DONE if ours else await _ignore(billing, event)
 
 
@@ -196,8 +216,15 @@ _HANDLERS: Mapping[str, Handler] = {
     **dict.fromkeys(_PLAN_EVENTS, _apply_plan),
     **dict.fromkeys(_REFUND_EVENTS, _apply_refund),
     **dict.fromkeys(_DISPUTE_EVENTS, _apply_dispute),
+    **dict.fromkeys(_TRANSFER_EVENTS, _apply_transfer),
     "customer.deleted": _apply_customer_deleted,
 }
 
+#: Events of a connected account, which name it in `account`; none of them says anything about our own.
+_CONNECT_HANDLERS: Mapping[str, Handler] = {
+    **dict.fromkeys((*CONNECT_ACCOUNT_EVENTS, *THIN_EVENTS), apply_account),
+    **dict.fromkeys(BANK_PAYOUT_EVENTS, _apply_bank_payout),
+}
+
 #: Every event that does something here.
-HANDLED_EVENTS = frozenset(_HANDLERS)
+HANDLED_EVENTS = frozenset(_HANDLERS) | frozenset(_CONNECT_HANDLERS)

@@ -7,8 +7,6 @@ from typing import Any, cast
 import pytest
 
 from gateway.domain.clock import ManualClock
-from gateway.domain.identity import SCOPE_CHARGE
-from gateway.server.auth import make_token
 from tests.graphql.market import (
     CHARGE,
     DAILY,
@@ -28,8 +26,10 @@ from tests.graphql.market import (
     statement,
 )
 from tests.support.books import assert_books_balance
-from tests.support.gateway import JWT_SECRET, Platform, open_platform
-from tests.support.person import Person
+from tests.support.gateway import open_platform
+from tests.support.payday import (
+    runtime_of,
+)
 
 NOTHING = {
     "available": "0.00",
@@ -257,12 +257,3 @@ async def test_a_disputed_deposit_freezes_what_it_paid_for(database_url: str, ou
         assert [node["kind"] for node in nodes] == ["TOOL_CALL"] if outcome == "won" else ["DISPUTE", "TOOL_CALL"]
         assert sum(int(net.replace(".", "")) for net in nets(nodes)) == int(lifetime.replace(".", ""))
         await assert_books_balance(platform.database)
-
-
-def runtime_of(platform: Platform) -> Person:
-    """The platform's own service that charges calls."""
-
-    def token() -> str:
-        return make_token(secret=JWT_SECRET, subject="runtime", now=platform.clock.now(), scopes=(SCOPE_CHARGE,))
-
-    return Person(subject="runtime", url=platform.nodes[0].url, http=platform.http, token=token)

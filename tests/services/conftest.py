@@ -1,15 +1,15 @@
-"""Platforms for services that heal by themselves: a clock of ours, and background work that is done by hand."""
+"""What the tests of services share beside a database."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.domain.clock import ManualClock
-from tests.support.gateway import START, Platform, open_platform
+from gateway.db import Database
+from tests.support.payouts import PayoutWorld, open_payout_world
 
 
 @pytest.fixture
-async def platform(database_url: str) -> AsyncIterator[Platform]:
-    """One gateway, on each engine."""
-    async with open_platform(database_url, clock=ManualClock(START), with_worker=False, hasty=True) as running:
-        yield running
+async def paying(database: Database) -> AsyncIterator[PayoutWorld]:
+    """Creators, their accounts at a local Stripe, and a clock that stands still."""
+    async with open_payout_world(database) as world:
+        yield world

@@ -1,6 +1,6 @@
 """A marketplace without HTTP: the real services on a real database, and of Stripe only what they ask about deposits."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -20,6 +20,7 @@ from gateway.services.billing import Billing, BillingRules, EventCount, PortalCo
 from gateway.services.charging import charge_calls
 from gateway.services.customers import add_customer, customer_id_of
 from gateway.services.disputes import settle_dispute
+from gateway.services.jobs.table import JobTable
 from gateway.services.refunds import settle_refund
 from gateway.services.releases import release_due
 from gateway.services.settle import settle_checkout
@@ -106,6 +107,7 @@ class Unwatched:
 
     def oldest_release_waits(self, *, seconds: float) -> None: ...
 
+    def differences_open(self, *, by_kind: Mapping[str, int]) -> None: ...
     def events_counted(self, counts: Sequence[EventCount], *, now: datetime) -> None: ...
 
     def event_gap_filled(self, *, event_type: str) -> None: ...
@@ -240,6 +242,7 @@ def open_market(database: Database, *, clock: Clock | None = None, fee_bps: int 
         past_due_grace=timedelta(days=7),
         fee_bps=fee_bps,
         earnings_hold=HOLD,
+        payout_minimum_cents=1_000,
     )
     billing = Billing(
         database=database,
@@ -251,6 +254,7 @@ def open_market(database: Database, *, clock: Clock | None = None, fee_bps: int 
         redirects=Allowlist.parse(["https://app.aerostack.dev"]),
         rules=rules,
         watch=Unwatched(),
+        jobs=JobTable(clock),
     )
     return Market(billing, stripe)
 

@@ -293,13 +293,13 @@ def gateway_environ(database_url: str, *, stripe_url: str, webhook_secret: str) 
 
 
 async def set_up(settings: Settings, *, webhook_url: str, clock: Clock) -> str:
-    """What `gateway stripe-setup` does; returns the signing secret of the new endpoint."""
+    """What `gateway stripe-setup` does; returns the signing secrets of the new endpoints."""
     async with open_stripe(api_key=API_KEY, api_base=settings.stripe_api_base) as stripe:
         report = await set_up_stripe(
             stripe, catalogue_of(settings), webhook_url=webhook_url, portal_return_url=f"{APP}/billing", clock=clock
         )
-    assert report.webhook_secret is not None, "a new Stripe gets a new endpoint"
-    return report.webhook_secret
+    assert report.webhook_secrets, "a new Stripe gets new endpoints"
+    return ",".join(report.webhook_secrets)
 
 
 def browser(timeout: aiohttp.ClientTimeout | None = None) -> aiohttp.ClientSession:

@@ -27,6 +27,8 @@ VERIFY_DEPOSIT: Final = f"""mutation ($input: VerifyInput!) {{ verifyDeposit(inp
     ... on PaymentPending {{ retryAfterMs }} }} }}"""
 PORTAL: Final = f"""mutation ($input: PortalInput!) {{ portal(input: $input) {{ __typename {_ERROR}
     ... on PortalSuccess {{ url }} }} }}"""
+CONNECT: Final = f"""mutation ($input: ConnectPayoutsInput!) {{ connectPayouts(input: $input) {{ __typename {_ERROR}
+    ... on ConnectPayoutsSuccess {{ url expiresAt }} }} }}"""
 ENTRIES: Final = f"""query ($first: Int! = 25, $after: String) {{ wallet {{ entries(first: $first, after: $after) {{
     edges {{ cursor node {{ id kind amount {MONEY} balanceAfter {MONEY} description createdAt }} }}
     pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} }} }} }}"""
@@ -122,6 +124,16 @@ class Person:
 
     async def portal(self, return_url: str = f"{APP}/billing") -> Json:
         return cast("Json", (await self.ask(PORTAL, input={"returnUrl": return_url}))["portal"])
+
+    async def connect(self, **more: object) -> Json:
+        """Whatever `connectPayouts` answers; `more` overrides or adds input fields."""
+        given = {"returnUrl": f"{APP}/payouts", "refreshUrl": f"{APP}/payouts/again", **more}
+        return cast("Json", (await self.ask(CONNECT, input=given))["connectPayouts"])
+
+    async def connect_url(self) -> str:
+        answer = await self.connect()
+        assert answer["__typename"] == "ConnectPayoutsSuccess", answer
+        return cast("str", answer["url"])
 
     async def portal_url(self) -> str:
         answer = await self.portal()

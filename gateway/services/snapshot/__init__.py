@@ -10,7 +10,15 @@ from gateway.services.snapshot.content import (
     Snapshot,
 )
 from gateway.services.snapshot.loading import load_snapshot
-from gateway.services.snapshot.needs import DAYS_MAX, PAGE_ROWS_MAX, PAGES_MAX, EarningPageNeed, Need, PageNeed
+from gateway.services.snapshot.needs import (
+    DAYS_MAX,
+    PAGE_ROWS_MAX,
+    PAGES_MAX,
+    EarningPageNeed,
+    Need,
+    PageNeed,
+    PayoutPageNeed,
+)
 
 __all__ = [
     "DAYS_MAX",
@@ -25,6 +33,7 @@ __all__ = [
     "EntryRow",
     "Need",
     "PageNeed",
+    "PayoutPageNeed",
     "Snapshot",
     "load_snapshot",
 ]

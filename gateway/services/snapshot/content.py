@@ -7,7 +7,8 @@ from types import MappingProxyType
 from uuid import UUID
 
 from gateway.domain.subscriptions import FREE_PLAN, HeldPlan
-from gateway.services.snapshot.needs import EarningPageNeed, PageNeed
+from gateway.services.payouts.reading import PayoutPage
+from gateway.services.snapshot.needs import EarningPageNeed, PageNeed, PayoutPageNeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class EarningTotals:
     pending_micros: int = 0
     #: Frozen by disputes, and what the creator's calls of its own tools came to.
     held_micros: int = 0
+    #: Reserved for a payout, or sent and not at the bank yet.
     in_transit_micros: int = 0
     next_release_at: datetime | None = None
     #: The nets of all sales that stand; None when it was not asked for.
@@ -101,3 +103,4 @@ class Snapshot:
     #: Days without sales have no row.
     days: Mapping[date, DayRow] = field(default_factory=lambda: MappingProxyType({}))
     earning_entries: Mapping[EarningPageNeed, EarningPage] = field(default_factory=lambda: MappingProxyType({}))
+    payouts: Mapping[PayoutPageNeed, PayoutPage] = field(default_factory=lambda: MappingProxyType({}))

@@ -1,6 +1,7 @@
 """Loading: from a need to a snapshot in one round trip."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from types import MappingProxyType
 from uuid import UUID
@@ -10,11 +11,12 @@ from gateway.domain.ledger import wallet
 from gateway.domain.subscriptions import FREE_PLAN
 from gateway.services.customers import customer_id_of
 from gateway.services.snapshot.content import EarningTotals, Snapshot
-from gateway.services.snapshot.needs import DAYS_MAX, PAGES_MAX, EarningPageNeed, Need, PageNeed
+from gateway.services.snapshot.needs import DAYS_MAX, PAGES_MAX, EarningPageNeed, Need, PageNeed, PayoutPageNeed
 from gateway.services.snapshot.reading import (
     read_days,
     read_earnings,
     read_entries,
+    read_payouts,
     read_plan,
     read_totals,
     read_wallet,
@@ -22,6 +24,15 @@ from gateway.services.snapshot.reading import (
 from gateway.services.snapshot.statement import Shape, statement_for
 
 _LOWEST = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    """The pages of each list in an order of ours, so that the same need has the same statement."""
+
+    entries: Sequence[PageNeed]
+    earnings: Sequence[EarningPageNeed]
+    payouts: Sequence[PayoutPageNeed]
 
 
 async def load_snapshot(database: Database, *, subject: str, need: Need, today: date) -> Snapshot:
@@ -36,10 +47,13 @@ async def load_snapshot(database: Database, *, subject: str, need: Need, today: 
     if not need:
         return Snapshot(customer_id, today)
     _check(need)
-    pages = sorted(need.entries, key=lambda page: (page.first, page.before_seq or 0))
-    earning_pages = sorted(need.earning_entries, key=lambda page: (page.first, page.before_id or _LOWEST))
-    statement = statement_for(database.dialect, _shape(need, pages, earning_pages))
-    values = _values(customer_id, need, pages, earning_pages, today)
+    asked = _Pages(
+        entries=sorted(need.entries, key=lambda page: (page.first, page.before_seq or 0)),
+        earnings=sorted(need.earning_entries, key=lambda page: (page.first, page.before_id or _LOWEST)),
+        payouts=sorted(need.payouts, key=lambda page: (page.first, page.before_id or _LOWEST)),
+    )
+    statement = statement_for(database.dialect, _shape(need, asked))
+    values = _values(customer_id, need, asked, today)
     row = await database.fetch_one(statement.sql, [values[name] for name in statement.names])
     assert row is not None, "the statement always has one row"
     return Snapshot(
@@ -47,49 +61,51 @@ async def load_snapshot(database: Database, *, subject: str, need: Need, today: 
         today=today,
         plan=read_plan(row) if need.plan else FREE_PLAN,
         wallet_micros=read_wallet(row) if need.wallet else 0,
-        entries=MappingProxyType({page: read_entries(row[f"page{n}"], page.first) for n, page in enumerate(pages)}),
+        entries=MappingProxyType(
+            {page: read_entries(row[f"page{n}"], page.first) for n, page in enumerate(asked.entries)}
+        ),
         earnings=read_totals(row, with_lifetime=need.lifetime) if need.earnings else EarningTotals(),
         days=read_days(row["days"] if need.days else None),
         earning_entries=MappingProxyType(
-            {page: read_earnings(row[f"earned{n}"], page.first) for n, page in enumerate(earning_pages)}
+            {page: read_earnings(row[f"earned{n}"], page.first) for n, page in enumerate(asked.earnings)}
+        ),
+        payouts=MappingProxyType(
+            {page: read_payouts(row[f"paid{n}"], page.first) for n, page in enumerate(asked.payouts)}
         ),
     )
 
 
 def _check(need: Need) -> None:
-    assert len(need.entries) <= PAGES_MAX, "the edge refuses more pages than this"
-    assert len(need.earning_entries) <= PAGES_MAX, "the edge refuses more pages than this"
+    for pages in (need.entries, need.earning_entries, need.payouts):
+        assert len(pages) <= PAGES_MAX, "the edge refuses more pages than this"
     assert 0 <= need.days <= DAYS_MAX, "the edge refuses more days than this"
     assert need.earnings or not need.lifetime, "it is one of the totals"
 
 
-def _shape(need: Need, pages: Sequence[PageNeed], earning_pages: Sequence[EarningPageNeed]) -> Shape:
+def _shape(need: Need, asked: _Pages) -> Shape:
     return Shape(
         plan=need.plan,
         wallet=need.wallet,
-        pages=tuple(page.before_seq is not None for page in pages),
+        pages=tuple(page.before_seq is not None for page in asked.entries),
         earnings=need.earnings,
         lifetime=need.lifetime,
         days=need.days > 0,
-        earning_pages=tuple(page.before_id is not None for page in earning_pages),
+        earning_pages=tuple(page.before_id is not None for page in asked.earnings),
+        payout_pages=tuple(page.before_id is not None for page in asked.payouts),
     )
 
 
-def _values(
-    customer_id: UUID,
-    need: Need,
-    pages: Sequence[PageNeed],
-    earning_pages: Sequence[EarningPageNeed],
-    today: date,
-) -> dict[str, object]:
+def _values(customer_id: UUID, need: Need, asked: _Pages, today: date) -> dict[str, object]:
     """The parameters by name. A page takes one row more than asked for."""
     values: dict[str, object] = {"customer": customer_id}
-    if need.wallet or pages:
+    if need.wallet or asked.entries:
         values["wallet"] = wallet(customer_id).id
     if need.days:
         values["since"] = (today - timedelta(days=need.days - 1)).isoformat()
-    for n, page in enumerate(pages):
+    for n, page in enumerate(asked.entries):
         values |= {f"first{n}": page.first + 1, f"before{n}": page.before_seq}
-    for n, page in enumerate(earning_pages):
+    for n, page in enumerate(asked.earnings):
         values |= {f"earned_first{n}": page.first + 1, f"earned_before{n}": page.before_id}
+    for n, page in enumerate(asked.payouts):
+        values |= {f"paid_first{n}": page.first + 1, f"paid_before{n}": page.before_id}
     return values

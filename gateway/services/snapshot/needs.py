@@ -28,6 +28,14 @@ class EarningPageNeed:
 
 
 @dataclass(frozen=True, slots=True)
+class PayoutPageNeed:
+    """A page of a creator's payouts, newest first: `first` rows older than the one with the id `before_id`."""
+
+    first: int
+    before_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Need:
     """The parts to load; pages and days are named, everything else is a yes or no."""
 
@@ -40,6 +48,7 @@ class Need:
     #: How many of the latest UTC days, today included.
     days: int = 0
     earning_entries: frozenset[EarningPageNeed] = frozenset()
+    payouts: frozenset[PayoutPageNeed] = frozenset()
 
     def __or__(self, other: "Need") -> "Need":
         return Need(
@@ -50,6 +59,7 @@ class Need:
             lifetime=self.lifetime or other.lifetime,
             days=max(self.days, other.days),
             earning_entries=self.earning_entries | other.earning_entries,
+            payouts=self.payouts | other.payouts,
         )
 
     def __bool__(self) -> bool:

@@ -8,8 +8,11 @@ from typing import cast
 from uuid import UUID
 
 from gateway.db import Row
+from gateway.domain.money import cents_to_micros
+from gateway.domain.payouts import PayoutState
 from gateway.domain.plans import BillingInterval, PlanStatus, Tier
 from gateway.domain.subscriptions import FREE_PLAN, HeldPlan
+from gateway.services.payouts.reading import PayoutPage, PayoutView, arrival_of
 from gateway.services.snapshot.content import DayRow, EarningPage, EarningRow, EarningTotals, EntryPage, EntryRow
 
 
@@ -47,7 +50,7 @@ def read_totals(row: Row, *, with_lifetime: bool) -> EarningTotals:
         available_micros=_whole(row["available_micros"]),
         pending_micros=_whole(row["pending_micros"]),
         held_micros=_whole(row["held_micros"]),
-        in_transit_micros=_whole(row["in_transit_micros"]),
+        in_transit_micros=_whole(row["reserved_micros"]) + cents_to_micros(_whole(row["sent_cents"])),
         next_release_at=_moment(row["next_release_at"]),
         lifetime_micros=_whole(row["lifetime_micros"]) if with_lifetime else None,
     )
@@ -66,6 +69,12 @@ def read_earnings(column: object, first: int) -> EarningPage:
     """A page of a creator's statement; one row more than asked for says that older ones follow."""
     rows = _rows(column)
     return EarningPage(rows=tuple(_earning(row) for row in rows[:first]), has_older=len(rows) > first)
+
+
+def read_payouts(column: object, first: int) -> PayoutPage:
+    """A page of a creator's payouts; one row more than asked for says that older ones follow."""
+    rows = _rows(column)
+    return PayoutPage(payouts=tuple(_payout(row) for row in rows[:first]), has_older=len(rows) > first)
 
 
 def _rows(column: object) -> list[list[object]]:
@@ -97,6 +106,21 @@ def _earning(columns: list[object]) -> EarningRow:
         tool_id=None if tool_id is None else _text(tool_id),
         available_at=_moment(available_at),
         created_at=_known_moment(created_at),
+    )
+
+
+def _payout(columns: list[object]) -> PayoutView:
+    id_, amount, state, manual, requested_at, arrival_at, failure_message, returned = columns
+    reached = PayoutState(_text(state))
+    return PayoutView(
+        id=UUID(_text(id_)),
+        amount_cents=_whole(amount),
+        state=reached,
+        manual=bool(_whole(manual)),
+        requested_at=_known_moment(requested_at),
+        arrival_at=arrival_of(reached, _moment(arrival_at)),
+        failure_message=None if failure_message is None else _text(failure_message),
+        returned_cents=_whole(returned),
     )
 
 
