@@ -1,11 +1,20 @@
-"""What the tests of services share beside a database."""
+"""What the tests of services share beside a database: whole platforms, and creators with accounts at a local Stripe."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from gateway.db import Database
+from gateway.domain.clock import ManualClock
+from tests.support.gateway import START, Platform, open_platform
 from tests.support.payouts import PayoutWorld, open_payout_world
+
+
+@pytest.fixture
+async def platform(database_url: str) -> AsyncIterator[Platform]:
+    """One gateway, on each engine; its clock is ours, and its background work is done by hand."""
+    async with open_platform(database_url, clock=ManualClock(START), with_worker=False, hasty=True) as running:
+        yield running
 
 
 @pytest.fixture
