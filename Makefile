@@ -36,7 +36,7 @@ run: $(INSTALLED) ## Start the gateway and the local Stripe on this machine
 	@$(BIN)/gateway dev
 
 test: $(INSTALLED) ## Run every test, on SQLite and on PostgreSQL
-	$(BIN)/pytest -m "not storm" $(ARGS)
+	$(BIN)/pytest -m "not storm" -n auto $(ARGS)
 
 storm: $(INSTALLED) ## Run the long tests that break things at random
 	$(BIN)/pytest -m storm $(ARGS)

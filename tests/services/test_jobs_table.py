@@ -222,7 +222,8 @@ async def test_certain_failures_wait_twice_as_long_each_time_and_die_after_ten(
         assert await _fail(database, table, await _claim_only(database, table)) is JobState.WAITING
         wait = (await _entry(database, "a")).due_at - clock.now()
         waits.append(wait.total_seconds())
-        clock.advance(wait)
+        nearly = START + timedelta(days=3) - timedelta(minutes=5)
+        clock.advance(wait if len(waits) != 20 else nearly - clock.now())
     last = await _fail(database, table, await _claim_only(database, table))
 
     assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256]

@@ -34,7 +34,9 @@ class Contract:
         self.check_values(method=method, path=path, values=sent)
 
     def check_values(self, *, method: str, path: str, values: Schema) -> None:
-        """The same for decoded values."""
+        """The same for decoded values. The description holds nothing of the second generation of the API."""
+        if path.startswith("/v2/"):
+            return
         schema = self._schema(method.lower(), path)
         typed = self._typed(values, schema)
         whole = {**schema, "components": self.spec["components"]}

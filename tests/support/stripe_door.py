@@ -11,8 +11,8 @@ DECLINED: Final = "4000000000000002"
 FAILS_LATER: Final = "4000000000000341"
 PAYS_LATER: Final = "4000000000009979"
 
-#: What a gateway asks for without anybody wanting anything: whose key it has, and what happened at Stripe.
-BACKGROUND_PATHS: Final = frozenset({"/v1/account", "/v1/events"})
+#: What a gateway asks for without anybody wanting anything: whose key it has, what happened at Stripe, and what moved.
+BACKGROUND_READS: Final = frozenset({"/v1/account", "/v1/events", "/v1/balance_transactions", "/v1/transfers"})
 
 Json = dict[str, Any]
 
@@ -67,7 +67,8 @@ class StripeDoor:
     async def requests(self, path: str = "", *, method: str | None = None) -> list[Json]:
         """What the API was asked, oldest first; what the background looks at by itself only when it is named."""
         rows = cast("list[Json]", (await self.look("requests"))["requests"])
-        asked = rows if path else [row for row in rows if row["path"] not in BACKGROUND_PATHS]
+        by_itself = [row for row in rows if row["method"] == "GET" and row["path"] in BACKGROUND_READS]
+        asked = rows if path else [row for row in rows if row not in by_itself]
         return [row for row in asked if row["path"].startswith(path) and method in (None, row["method"])]
 
     async def made(self, path: str) -> list[Json]:

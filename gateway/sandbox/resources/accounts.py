@@ -22,6 +22,8 @@ _COUNTRY = re.compile(r"[A-Z]{2}")
 #: Some of the countries that Stripe pays out to nobody in.
 _UNSUPPORTED: Final = frozenset({"CU", "IR", "KP", "SY"})
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+#: Whose key every platform key is: the same from one start to the next, with or without a state file.
+PLATFORM_ACCOUNT_ID: Final = "acct_1LocalStripePlatform"
 _SCHEDULE: Final = (
     f"{{interval:({' '.join(payout_schedule.INTERVALS)}) weekly_payout_days:[({' '.join(payout_schedule.WEEKDAYS)})] "
     "monthly_payout_days:[i] weekly_anchor^:s monthly_anchor^:i delay_days^:*}"
@@ -184,7 +186,7 @@ def _own(call: Call) -> Json:
     if book.account is not None:
         return account_face.face(book, account_in_path(book, book.account))
     return {
-        "id": "acct_localplatform01",
+        "id": PLATFORM_ACCOUNT_ID,
         "object": "account",
         "business_profile": None,
         "charges_enabled": True,
