@@ -16,6 +16,9 @@ class TcpProxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._swallowing = False
+        self._thawed = asyncio.Event()
+        self._thawed.set()
+        self._frozen_links = 0
         self._links: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
@@ -25,8 +28,15 @@ class TcpProxy:
         """Say nothing more in either direction, and keep every connection open."""
         self._flowing.clear()
 
+    def freeze_present(self) -> None:
+        """Do so with the connections there are; new ones flow."""
+        self._frozen_links = self.connections
+        self._thawed.clear()
+
     def heal(self) -> None:
         self._flowing.set()
+        self._thawed.set()
+        self._frozen_links = 0
         self._swallowing = False
 
     def swallow_replies(self) -> None:
@@ -44,7 +54,7 @@ class TcpProxy:
         self._links.add(task)
         self.connections += 1
         try:
-            await self._link(reader, writer)
+            await self._link(reader, writer, number=self.connections)
         finally:
             self._links.discard(task)
 
@@ -55,7 +65,7 @@ class TcpProxy:
         if self._links:
             await asyncio.wait(self._links)
 
-    async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, number: int) -> None:
         self._writers.add(writer)
         try:
             await self._flowing.wait()
@@ -67,17 +77,21 @@ class TcpProxy:
         self._writers.add(server_writer)
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._pump(reader, server_writer, from_server=False))
-                both.create_task(self._pump(server_reader, writer, from_server=True))
+                both.create_task(self._pump(reader, server_writer, number=number, from_server=False))
+                both.create_task(self._pump(server_reader, writer, number=number, from_server=True))
         finally:
             for end in (writer, server_writer):
                 end.transport.abort()
                 self._writers.discard(end)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_server: bool) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, number: int, from_server: bool
+    ) -> None:
         with suppress(OSError):
             while chunk := await reader.read(CHUNK_BYTES):
                 await self._flowing.wait()
+                if number <= self._frozen_links:
+                    await self._thawed.wait()
                 if from_server and self._swallowing:
                     continue
                 writer.write(chunk)
