@@ -41,6 +41,7 @@ class Life:
     sessions: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     asked_again: int = 0
     _paid: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    _refunded: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     _delayed: list[str] = field(default_factory=list[str])
     _disputes: list[str] = field(default_factory=list[str])
     _keys: int = 0
@@ -133,9 +134,11 @@ class Life:
             await self.nudge("subscriptions/create", customer=customer["id"], lookup_key=key)
 
     async def be_refunded(self) -> None:
-        """A part, and perhaps another part later."""
+        """A part, and perhaps another part later. What was refunded is not disputed: more would go than ever came."""
         if self._paid:
-            session_id, cents = self.dice.choice(self._paid)
+            self._refunded.append(self._paid.pop(self.dice.randrange(len(self._paid))))
+        if self._refunded:
+            session_id, cents = self.dice.choice(self._refunded)
             await self.nudge("refunds", checkout_session=session_id, amount=self.dice.randrange(1, cents // 2))
 
     async def dispute(self) -> None:

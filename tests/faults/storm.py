@@ -164,7 +164,7 @@ class Storm:
         while status != 200:
             status = await self.office.deliver(letter, to=self.dice.choice(self._serving).url, secret=self.secret)
             self.statuses[str(status)] += 1
-            assert status in {200, 503, None}, f"{letter.event_id}: {status}"
+            assert status in {200, 503, None}, f"{letter.event_id}: {list(self.office.refusals)}"
             await asyncio.sleep(0 if status == 200 else self.dice.uniform(0, AGAIN_SECONDS_MAX))
         self.acknowledged[letter.event_id] += 1
         if self.lives and self.dice.randrange(100) < VERIFIED_PERCENT:

@@ -1,9 +1,11 @@
 """Takes what Stripe sends out, keeps it, and hands it on when, how often and in whatever order the test wants."""
 
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final, cast
 
 import aiohttp
@@ -17,6 +19,7 @@ from tests.support.stripe_door import Json
 
 #: A delivery nobody answers is given up after this; Stripe would wait about as long.
 ANSWER_SECONDS_MAX: Final = 20.0
+REFUSALS_MAX: Final = 10
 WRONG_SECRET: Final = "whsec_somebody_else"
 
 
@@ -32,12 +35,13 @@ class Letter:
 
 @dataclass(eq=False)
 class PostOffice:
-    """`letters` are all that came, oldest first; `came` hears of each."""
+    """`letters` are all that came, oldest first; `came` hears of each. `refusals` are the latest words of gateways."""
 
     url: str
     http: aiohttp.ClientSession
     now: Callable[[], int]
     letters: list[Letter] = field(default_factory=list[Letter])
+    refusals: deque[str] = field(default_factory=lambda: deque(maxlen=REFUSALS_MAX))
     came: Callable[[Letter], None] | None = None
 
     async def take(self, request: web.Request) -> web.Response:
@@ -60,7 +64,9 @@ class PostOffice:
         headers = {"Stripe-Signature": signature, "Content-Type": "application/json"}
         try:
             async with self.http.post(f"{to}{WEBHOOK_PATH}", data=body, headers=headers) as response:
-                await response.read()
+                said = await response.text()
+                if response.status != HTTPStatus.OK:
+                    self.refusals.append(f"{response.status} {said}")
                 return response.status
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from gateway.db import Database
+from gateway.db.rows import integer
 from gateway.domain.charges import receivable
-from gateway.domain.ledger import wallet
+from gateway.domain.ledger import BAD_DEBT, wallet
 from gateway.services.customers import customer_id_of
 from gateway.services.ledger import balance
 from tests.support.stripe_door import Json, StripeDoor
@@ -26,7 +28,7 @@ WAITING: Final = ("unpaid", "paused", "incomplete")
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A customer's plan and money; times are Unix seconds, `net_micros` is the wallet less what is owed."""
+    """A customer's plan and money; times are Unix seconds, `net_micros` the wallet less what is owed or written off."""
 
     tier: str
     status: str
@@ -117,6 +119,7 @@ async def holding_in_books(database: Database, subject: str) -> Holding:
     plan = await database.fetch_one("SELECT * FROM plan WHERE customer_id = $1", (customer_id,))
     row: Json = dict(plan) if plan else {"tier": "FREE", "status": "ACTIVE", "price_cents": 0}
     net = await balance(database, wallet(customer_id)) + await balance(database, receivable(customer_id))
+    net += await _borne_by_platform(database, customer_id)
     entries = await database.fetch_one(
         "SELECT count(*) AS number FROM ledger_entry AS e JOIN checkout AS c ON e.idem = 'dep:' || c.session_id "
         "WHERE c.customer_id = $1",
@@ -134,6 +137,17 @@ async def holding_in_books(database: Database, subject: str) -> Holding:
         net_micros=net,
         deposits=int(str(entries["number"])),
     )
+
+
+async def _borne_by_platform(database: Database, customer_id: UUID) -> int:
+    """What of the customer's debt was written off when disputes were lost; negative, as the money is gone."""
+    row = await database.fetch_one(
+        "SELECT coalesce(sum(b.amount_micros), 0) AS micros FROM posting AS b WHERE b.account_id = $1 AND EXISTS ("
+        "SELECT 1 FROM posting AS p WHERE p.entry_id = b.entry_id AND p.account_id IN ($2, $3))",
+        (BAD_DEBT.id, wallet(customer_id).id, receivable(customer_id).id),
+    )
+    assert row is not None, "a sum always has a row"
+    return integer(row, "micros")
 
 
 async def customers_in_books(database: Database, subject: str) -> list[str]:
