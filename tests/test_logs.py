@@ -25,11 +25,11 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjdXNfMSJ9.c2lnbmF0dXJl"
 def logging_as_it_was() -> Iterator[None]:
     """Puts the process's logging back, because `configure_logs` is for the whole process."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, events = root.handlers[:], root.level, structlog.get_config()
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**events)
 
 
 def written(stream: io.StringIO) -> list[dict[str, object]]:
