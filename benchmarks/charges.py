@@ -18,9 +18,9 @@ from benchmarks.postgres import postgres
 from gateway.db import migrate
 from gateway.domain.charges import Call, Charged, ChargeOutcome
 from gateway.services.billing import Billing
-from gateway.services.charge_queue import ChargeQueue
-from gateway.services.charging import charge_calls
 from gateway.services.ledger import verify_books
+from gateway.services.marketplace.charging import charge_calls
+from gateway.services.marketplace.queue import ChargeQueue
 
 ROUNDS: Final = 3
 ROUND_SECONDS: Final = 3.0

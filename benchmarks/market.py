@@ -14,7 +14,7 @@ from gateway.domain.tools import ToolKind
 from gateway.services.billing import Billing
 from gateway.services.customers import add_customer, customer_id_of
 from gateway.services.ledger import record_many
-from gateway.services.tools import publish_tool
+from gateway.services.marketplace.tools import publish_tool
 from gateway.settings import load_settings
 
 WALLETS: Final = 1_000

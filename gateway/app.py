@@ -32,11 +32,11 @@ from gateway.server.jwks import RemoteKeys
 from gateway.server.middlewares import hide_server, middlewares
 from gateway.server.webhook import WEBHOOK_PATH, WebhookDoor
 from gateway.services.billing import Billing, BillingRules, PortalConfiguration, Prices
-from gateway.services.charge_queue import ChargeQueue, TooManyWaiting
-from gateway.services.charging import charge_calls
 from gateway.services.jobs.doing import JobEnd
 from gateway.services.jobs.handlers import HANDLERS
 from gateway.services.jobs.listing import KindCount
+from gateway.services.marketplace.charging import charge_calls
+from gateway.services.marketplace.queue import ChargeQueue, TooManyWaiting
 from gateway.settings import JobEngineName, Settings
 from gateway.stripe_service import open_stripe
 from gateway.worker import EventWorker

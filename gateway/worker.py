@@ -11,8 +11,8 @@ import structlog
 from gateway.db import DatabaseUnavailable, spawn
 from gateway.domain.errors import BillingError, ProviderUnavailable
 from gateway.services.billing import Billing
-from gateway.services.events import HANDLED_EVENTS, apply_event
-from gateway.services.inbox import (
+from gateway.services.events.applying import HANDLED_EVENTS, apply_event
+from gateway.services.events.inbox import (
     RENEWED_SECONDS,
     ClaimedEvent,
     LeaseLost,
@@ -25,8 +25,8 @@ from gateway.services.inbox import (
     renew_leases,
     take_back,
 )
-from gateway.services.patience import Patience
-from gateway.services.silence import SilenceWatch
+from gateway.services.events.patience import Patience
+from gateway.services.events.silence import SilenceWatch
 from models.stripe_event import EventState
 
 log = structlog.stdlib.get_logger()

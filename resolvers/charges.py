@@ -9,9 +9,9 @@ from gateway.domain.charges import Call, Charged, ChargeOutcome
 from gateway.domain.errors import InvalidInput
 from gateway.domain.identity import SCOPE_ADMIN, SCOPE_CHARGE
 from gateway.domain.tools import CALL_ID_CHARACTERS_MAX, TOOL_ID_CHARACTERS_MAX, checked_id
-from gateway.services.charging import CALLS_AT_ONCE_MAX
 from gateway.services.customers import customer_id_of
-from gateway.services.reversals import reverse_charge
+from gateway.services.marketplace.charging import CALLS_AT_ONCE_MAX
+from gateway.services.marketplace.reversals import reverse_charge
 from models.tool_charge import ToolCharge as ChargeRow
 from resolvers.context import Info
 from resolvers.errors import BillingProblem, InsufficientFunds, charge_refusal

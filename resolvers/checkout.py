@@ -5,7 +5,7 @@ from typing import Annotated
 import strawberry
 
 from gateway.domain.plans import BillingInterval, Tier
-from gateway.services.checkout import start_checkout
+from gateway.services.purchases.checkout import start_checkout
 from resolvers.context import Info
 from resolvers.errors import AlreadySubscribed, BillingProblem, RedirectNotAllowed
 

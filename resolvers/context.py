@@ -8,7 +8,7 @@ from graphql import GraphQLError
 
 from gateway.domain.identity import Caller
 from gateway.services.billing import Billing
-from gateway.services.charge_queue import ChargeQueue
+from gateway.services.marketplace.queue import ChargeQueue
 from gateway.services.snapshot import Need, Snapshot, load_snapshot
 from resolvers.need import NeedPlan, TooManyPages, check_pages
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from gateway.services.deposits import start_deposit
+from gateway.services.purchases.deposits import start_deposit
 from resolvers.context import Info
 from resolvers.errors import AmountOutOfRange, BillingProblem, RedirectNotAllowed
 from resolvers.scalars import BigInt

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from gateway.services.portal import open_portal
+from gateway.services.purchases.portal import open_portal
 from resolvers.context import Info
 from resolvers.errors import BillingProblem, RedirectNotAllowed
 

@@ -7,7 +7,7 @@ import strawberry
 
 from gateway.domain.identity import SCOPE_CHARGE
 from gateway.domain.tools import ToolKind
-from gateway.services.tools import publish_tool
+from gateway.services.marketplace.tools import publish_tool
 from resolvers.context import Info
 from resolvers.errors import AmountOutOfRange, BillingProblem
 from resolvers.money import Money, money_of_micros

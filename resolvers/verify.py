@@ -5,7 +5,7 @@ from typing import Annotated
 import strawberry
 
 from gateway.domain.plans import Tier
-from gateway.services.settle import settle_checkout
+from gateway.services.purchases.settle import settle_checkout
 from gateway.services.snapshot import Need
 from models.checkout import CheckoutMode
 from resolvers.context import Info

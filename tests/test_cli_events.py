@@ -14,7 +14,7 @@ import pytest
 from gateway.cli.events import moment
 from gateway.cli.output import Refusal
 from gateway.db import Database
-from gateway.services.inbox import store_event
+from gateway.services.events.inbox import store_event
 from gateway.stripe_service import WebhookEvent
 
 ENVIRONMENT = {

@@ -27,7 +27,9 @@ from gateway.server import webhook
 from gateway.server.auth import SUBJECT_CHARACTERS_MAX
 from gateway.server.graphql import Limits, limits, requests
 from gateway.server.graphql.answers import Code
-from gateway.services import checkout, events, hosted, inbox, settle, snapshot
+from gateway.services import snapshot
+from gateway.services.events import applying, inbox
+from gateway.services.purchases import checkout, hosted, settle
 from gateway.settings import Settings, variable
 from gateway.stripe_service import ACCOUNT_EVENTS, API_VERSION, CONNECT_EVENTS, THIN_EVENTS, WebhookRefusal
 from gateway.worker import EVENT_SECONDS_MAX, EVENTS_AT_ONCE_MAX, WAITING_SECONDS_MIN
@@ -166,7 +168,7 @@ def test_events_are_those_the_code_applies_and_subscribes_to() -> None:
     text = text_of("docs/webhooks.md")
     applied = first_cells(section(text, "Events that are applied"))
 
-    assert applied == events.HANDLED_EVENTS
+    assert applied == applying.HANDLED_EVENTS
     assert applied == {*ACCOUNT_EVENTS, *CONNECT_EVENTS, *THIN_EVENTS}
 
 

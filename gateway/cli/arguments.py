@@ -6,7 +6,7 @@ from collections.abc import Callable
 from gateway.cli import events
 from gateway.cli.explain import explain_
 from gateway.cli.sync import sync
-from gateway.services.event_review import LISTED_MAX, REPLAYED_MAX
+from gateway.services.events.review import LISTED_MAX, REPLAYED_MAX
 from models.stripe_event import EventState
 
 LISTED_DEFAULT = 20

@@ -8,7 +8,7 @@ from gateway.cli import serving
 from gateway.cli.output import Refusal, say
 from gateway.db import open_database, pending
 from gateway.logs import configure_logs
-from gateway.services.books import BooksReport, CheckResult, check_books
+from gateway.services.books.checking import BooksReport, CheckResult, check_books
 from gateway.services.ledger import Fault
 from gateway.settings import Settings
 

@@ -13,7 +13,7 @@ from gateway.cli import serving
 from gateway.cli.opening import opened, quiet_logs
 from gateway.cli.output import Refusal, say
 from gateway.services.billing import Billing
-from gateway.services.event_review import (
+from gateway.services.events.review import (
     NOTE_CHARACTERS_MAX,
     EventFilter,
     EventInWork,

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 
 from gateway.db import Database, DatabaseUnavailable
 from gateway.domain.clock import Clock
-from gateway.services.inbox import store_event
+from gateway.services.events.inbox import store_event
 from gateway.stripe_service import API_VERSION, WebhookEvent, WebhookRefused, parse_event
 
 log = structlog.stdlib.get_logger()

@@ -7,22 +7,22 @@ from typing import Final
 
 import structlog
 
-from gateway.services import event_gaps
 from gateway.services.belonging import keep_to_the_account
 from gateway.services.billing import Billing
-from gateway.services.books import BooksReport, check_books
-from gateway.services.checkpoints import checkpoint_accounts
+from gateway.services.books.checking import BooksReport, check_books
+from gateway.services.books.checkpoints import checkpoint_accounts
 from gateway.services.connecting import sync_due_accounts
-from gateway.services.due_plans import sync_due_plans
-from gateway.services.event_counts import report_events
+from gateway.services.events import gaps
+from gateway.services.events.counts import report_events
+from gateway.services.events.retention import drop_payloads
 from gateway.services.jobs.listing import tidy_jobs
 from gateway.services.jobs.schedule import enqueue_periodic
 from gateway.services.ledger.rows import as_int, as_time
+from gateway.services.marketplace.releases import release_due
 from gateway.services.payouts import follow_bank_payouts, run_due_schedules, wake_overdue
+from gateway.services.plans.due import sync_due_plans
+from gateway.services.purchases.stale import sweep_checkouts
 from gateway.services.reconciling import reconcile_when_due
-from gateway.services.releases import release_due
-from gateway.services.retention import drop_payloads
-from gateway.services.stale_checkouts import sweep_checkouts
 
 log = structlog.stdlib.get_logger()
 
@@ -132,7 +132,7 @@ CHORES: Final = (
     Chore(name="calendar", every_seconds=30, work=promise_periodic),
     Chore(name="jobs", every_seconds=3_600, work=tidy_jobs),
     Chore(name="reconcile", every_seconds=300, work=reconcile_when_due, round_seconds_max=3_000),
-    Chore(name="event_gaps", every_seconds=event_gaps.EVERY_SECONDS, work=event_gaps.fill_gaps, round_seconds_max=40),
+    Chore(name="event_gaps", every_seconds=gaps.EVERY_SECONDS, work=gaps.fill_gaps, round_seconds_max=40),
     Chore(name="checkouts", every_seconds=15, work=sweep_checkouts, round_seconds_max=300),
     Chore(name="plans", every_seconds=5, work=sync_due_plans, round_seconds_max=300),
     Chore(name="account", every_seconds=600, work=keep_to_the_account),

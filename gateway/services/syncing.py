@@ -9,9 +9,9 @@ from gateway.domain.subscriptions import HeldPlan
 from gateway.services.billing import Billing
 from gateway.services.explaining.target import find_adopted
 from gateway.services.ledger import balance
-from gateway.services.plans import held_plan, sync_plan
-from gateway.services.refunds import settle_refund
-from gateway.services.settle import settle_checkout
+from gateway.services.plans.syncing import held_plan, sync_plan
+from gateway.services.purchases.settle import settle_checkout
+from gateway.services.taken_back.refunds import settle_refund
 from models.checkout import Checkout, CheckoutMode
 from models.plan import Plan
 

@@ -15,8 +15,8 @@ import structlog
 from gateway.db import open_database
 from gateway.domain.charges import Call, Charged
 from gateway.domain.clock import SystemClock
-from gateway.services.charge_queue import ChargeQueue
-from gateway.services.charging import charge_calls
+from gateway.services.marketplace.charging import charge_calls
+from gateway.services.marketplace.queue import ChargeQueue
 from tests.services.market_world import open_market
 
 #: Small groups, so that a kill finds some answered, some committed, some under way and some waiting.

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import structlog
 
 from gateway.db import open_database
-from gateway.services.inbox import store_event
+from gateway.services.events.inbox import store_event
 from gateway.stripe_service import WebhookEvent
 
 PADDING_CHARACTERS = 3_000

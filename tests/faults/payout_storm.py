@@ -16,7 +16,7 @@ from gateway.domain.charges import available
 from gateway.domain.clock import SystemClock
 from gateway.domain.ids import new_id
 from gateway.domain.ledger import BANK, EntryDraft, EntryKind, Line
-from gateway.services.books import check_books
+from gateway.services.books.checking import check_books
 from gateway.services.customers import add_customer, customer_id_of
 from gateway.services.jobs.listing import list_jobs
 from gateway.services.jobs.pgqueuer_engine import install

@@ -15,10 +15,10 @@ from gateway.domain.clock import ManualClock
 from gateway.domain.identity import SCOPE_ADMIN, SCOPE_CHARGE
 from gateway.domain.ledger import deposit_draft
 from gateway.server.auth import make_token
-from gateway.services.charge_queue import Charge, ChargeQueue
 from gateway.services.customers import add_customer
 from gateway.services.ledger import record
-from gateway.services.releases import release_due
+from gateway.services.marketplace.queue import Charge, ChargeQueue
+from gateway.services.marketplace.releases import release_due
 from gateway.settings import load_settings
 from tests.support.books import assert_books_balance
 from tests.support.person import Person, Reply

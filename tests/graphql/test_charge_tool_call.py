@@ -12,7 +12,7 @@ from gateway.domain.charges import Call, ChargeOutcome
 from gateway.domain.errors import ToolNotFound
 from gateway.domain.identity import SCOPE_ADMIN, SCOPE_CHARGE
 from gateway.server.graphql.requests import BODY_BYTES_MAX
-from gateway.services.charge_queue import TooManyWaiting
+from gateway.services.marketplace.queue import TooManyWaiting
 from tests.graphql.market import CHARGE, CHARGES, REVERSE, Json, Market, call_input, earnings, only_error, open_market
 
 

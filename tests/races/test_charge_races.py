@@ -13,12 +13,12 @@ from gateway.db import open_database
 from gateway.domain.charges import Call, Charged, ChargeOutcome
 from gateway.domain.clock import ManualClock
 from gateway.domain.errors import IdempotencyConflict, InProgress, InsufficientFunds
-from gateway.services.charge_queue import ChargeQueue
-from gateway.services.charging import charge_calls
-from gateway.services.disputes import settle_dispute
-from gateway.services.refunds import settle_refund
-from gateway.services.releases import release_due
-from gateway.services.reversals import reverse_charge
+from gateway.services.marketplace.charging import charge_calls
+from gateway.services.marketplace.queue import ChargeQueue
+from gateway.services.marketplace.releases import release_due
+from gateway.services.marketplace.reversals import reverse_charge
+from gateway.services.taken_back.disputes import settle_dispute
+from gateway.services.taken_back.refunds import settle_refund
 from tests.services.market_world import HOLD, Market, open_market
 from tests.support.books import assert_books_balance
 

@@ -17,14 +17,14 @@ from gateway.domain.plans import load_catalogue
 from gateway.domain.redirects import Allowlist
 from gateway.domain.tools import ToolKind
 from gateway.services.billing import Billing, BillingRules, EventCount, PortalConfiguration, Prices
-from gateway.services.charging import charge_calls
 from gateway.services.customers import add_customer, customer_id_of
-from gateway.services.disputes import settle_dispute
 from gateway.services.jobs.table import JobTable
-from gateway.services.refunds import settle_refund
-from gateway.services.releases import release_due
-from gateway.services.settle import settle_checkout
-from gateway.services.tools import publish_tool
+from gateway.services.marketplace.charging import charge_calls
+from gateway.services.marketplace.releases import release_due
+from gateway.services.marketplace.tools import publish_tool
+from gateway.services.purchases.settle import settle_checkout
+from gateway.services.taken_back.disputes import settle_dispute
+from gateway.services.taken_back.refunds import settle_refund
 from gateway.stripe_service import CheckoutSession, StripeCharge, StripeDispute, StripeService
 from gateway.stripe_service.objects import METADATA_CHECKOUT, StripeCustomerRef
 from models.checkout import Checkout, CheckoutMode, CheckoutState

@@ -8,7 +8,7 @@ import structlog
 from gateway.domain.errors import ProviderUnavailable
 from gateway.services.belonging import Account, WrongAccount, check_account, keep_to_the_account
 from gateway.services.billing import Billing
-from gateway.services.event_gaps import fill_gaps
+from gateway.services.events.gaps import fill_gaps
 from gateway.stripe_service import StripeService
 from tests.support.gateway import Platform
 

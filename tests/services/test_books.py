@@ -10,10 +10,10 @@ from gateway.db import Database
 from gateway.domain.charges import receivable
 from gateway.domain.clock import ManualClock
 from gateway.domain.ledger import STRIPE, EntryDraft, EntryKind, Line, deposit_draft, wallet
-from gateway.services.books import BooksReport, check_books
-from gateway.services.checkpoints import checkpoint_accounts
+from gateway.services.books.checking import BooksReport, check_books
+from gateway.services.books.checkpoints import checkpoint_accounts
 from gateway.services.ledger import record
-from gateway.services.reversals import reverse_charge
+from gateway.services.marketplace.reversals import reverse_charge
 from tests.services.market_world import HOLD, Market, open_market
 
 CHECKS = ("ledger", "deposits", "entries", "charges", "pending", "held", "available", "days", "debtors", "derived")

@@ -9,7 +9,7 @@ import pytest
 from gateway.db import Connection, Database, migrate, open_database
 from gateway.db.migration_plan import known_migrations
 from gateway.domain.ledger import BANK, FEES, STRIPE, Account
-from gateway.services.checkpoints import DERIVED_BALANCE, checkpoint_accounts, derived_balance
+from gateway.services.books.checkpoints import DERIVED_BALANCE, checkpoint_accounts, derived_balance
 from gateway.services.ledger import balance, record, record_many
 from gateway.services.ledger.rows import as_int
 from tests.services.ledger_drafts import ANN_WALLET, NOW, deposit, entry, recorded, tool_call

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from gateway.domain.clock import Clock, ManualClock
-from gateway.services import inbox
-from gateway.services.inbox import (
+from gateway.services.events import inbox
+from gateway.services.events.inbox import (
     LEASE_SECONDS,
     LOST_MAX,
     ClaimedEvent,
@@ -17,7 +17,7 @@ from gateway.services.inbox import (
     finish_event,
     renew_leases,
 )
-from gateway.services.silence import SilenceWatch
+from gateway.services.events.silence import SilenceWatch
 from gateway.worker import SILENCE_SECONDS_MIN, EventWorker
 from tests.support.gateway import START, Platform, eventually
 from tests.support.person import Person

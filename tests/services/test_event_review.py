@@ -6,8 +6,10 @@ from datetime import timedelta
 import pytest
 
 from gateway.domain.clock import ManualClock
-from gateway.services.event_counts import report_events
-from gateway.services.event_review import (
+from gateway.services.events.counts import report_events
+from gateway.services.events.inbox import claim_events
+from gateway.services.events.retention import drop_payloads
+from gateway.services.events.review import (
     EventFilter,
     EventInWork,
     fetch_event,
@@ -18,8 +20,6 @@ from gateway.services.event_review import (
     replay_dead,
     replay_event,
 )
-from gateway.services.inbox import claim_events
-from gateway.services.retention import drop_payloads
 from gateway.services.syncing import sync_checkout, sync_customer
 from gateway.stripe_service import ACCOUNT_EVENTS
 from models.checkout import Checkout

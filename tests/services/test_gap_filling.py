@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from gateway.domain.clock import ManualClock
-from gateway.services import event_gaps
 from gateway.services.billing import Billing
-from gateway.services.event_gaps import CLAIM_SECONDS, EVERY_SECONDS, YOUNG_SECONDS, fill_gaps
+from gateway.services.events import gaps
+from gateway.services.events.gaps import CLAIM_SECONDS, EVERY_SECONDS, YOUNG_SECONDS, fill_gaps
 from tests.support.gateway import Platform
 from tests.support.stripe_door import Json
 
@@ -166,7 +166,7 @@ async def test_the_other_types_of_a_shared_account_are_not_stored(platform: Plat
 def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two events a page and two pages a round, so that a handful of payments is a long list."""
     monkeypatch.setattr("gateway.stripe_service.events.PAGE_ENTRIES", 2)
-    monkeypatch.setattr(event_gaps, "PAGES_A_ROUND_MAX", 2)
+    monkeypatch.setattr(gaps, "PAGES_A_ROUND_MAX", 2)
 
 
 async def paid_unheard(platform: Platform, count: int) -> None:

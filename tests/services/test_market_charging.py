@@ -9,8 +9,8 @@ import pytest
 from gateway.db import Database, DatabaseUnavailable
 from gateway.domain.charges import Call, Charged, ChargeOutcome
 from gateway.domain.errors import IdempotencyConflict, InsufficientFunds, InvalidInput, ToolNotFound
-from gateway.services.charge_queue import WAITING_BATCHES_MAX, WAITING_CALLS_MAX, ChargeQueue, TooManyWaiting
-from gateway.services.reversals import reverse_charge
+from gateway.services.marketplace.queue import WAITING_BATCHES_MAX, WAITING_CALLS_MAX, ChargeQueue, TooManyWaiting
+from gateway.services.marketplace.reversals import reverse_charge
 from tests.services.market_world import Market, open_market
 from tests.support.books import assert_books_balance
 

@@ -8,12 +8,12 @@ from gateway.db import Database
 from gateway.domain.clock import ManualClock
 from gateway.domain.errors import InsufficientFunds, InvalidInput
 from gateway.domain.ledger import BAD_DEBT, STRIPE
-from gateway.services.disputes import settle_dispute
 from gateway.services.ledger import balance
-from gateway.services.refunds import settle_refund
-from gateway.services.releases import release_due
-from gateway.services.reversals import reverse_charge
-from gateway.services.settle import settle_checkout
+from gateway.services.marketplace.releases import release_due
+from gateway.services.marketplace.reversals import reverse_charge
+from gateway.services.purchases.settle import settle_checkout
+from gateway.services.taken_back.disputes import settle_dispute
+from gateway.services.taken_back.refunds import settle_refund
 from tests.services.market_world import HOLD, Deposit, Market, open_market
 from tests.support.books import assert_books_balance
 

@@ -6,8 +6,8 @@ import pytest
 
 from gateway.domain.clock import ManualClock
 from gateway.domain.ledger import BAD_DEBT, STRIPE
-from gateway.services.charging import charge_calls
 from gateway.services.ledger import balance
+from gateway.services.marketplace.charging import charge_calls
 from tests.services.market_world import FakeStripe, Market
 from tests.support.books import assert_books_balance
 from tests.support.gateway import START, Platform, open_platform

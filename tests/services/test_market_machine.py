@@ -26,9 +26,9 @@ from gateway.domain.clock import ManualClock
 from gateway.domain.errors import IdempotencyConflict, InsufficientFunds, InvalidInput, ToolNotFound
 from gateway.domain.ids import new_id
 from gateway.domain.ledger import BAD_DEBT, FEES, STRIPE
-from gateway.services.charging import charge_calls
 from gateway.services.ledger import balance
-from gateway.services.reversals import reverse_charge
+from gateway.services.marketplace.charging import charge_calls
+from gateway.services.marketplace.reversals import reverse_charge
 from models.deposit_dispute import DepositDispute
 from models.tool_charge import ToolCharge
 from tests.services.market_model import ModelCharge, ModelDeposit, ModelDispute, ModelMarket, ModelTool

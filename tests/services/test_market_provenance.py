@@ -5,7 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.services.provenance import Trail
+from gateway.services.taken_back.provenance import Trail
 
 #: Income with a plus, spending with a minus; spending beyond what is there is cut down to it.
 movements = st.lists(st.integers(-12, 12).filter(bool), max_size=40)

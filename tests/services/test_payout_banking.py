@@ -4,8 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 from gateway.db import Connection
-from gateway.services.events import apply_event
-from gateway.services.inbox import claim_events, store_event
+from gateway.services.events.applying import apply_event
+from gateway.services.events.inbox import claim_events, store_event
 from gateway.services.payouts import find_payout, follow_bank_payouts, request_payout, settle_bank_payout
 from gateway.services.payouts.banking import LOOK_EVERY
 from gateway.stripe_service import WebhookEvent

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.services.books import check_books
+from gateway.services.books.checking import check_books
 from gateway.services.payouts import cancel_payout, request_payout, settle_transfer
 from tests.support.payouts import Creator, PayoutWorld
 

@@ -3,8 +3,8 @@
 import asyncio
 
 from gateway.domain.ledger import STRIPE
-from gateway.services.events import apply_event
-from gateway.services.inbox import claim_events, store_event
+from gateway.services.events.applying import apply_event
+from gateway.services.events.inbox import claim_events, store_event
 from gateway.services.ledger import balance
 from gateway.services.payouts import find_payout, request_payout, settle_transfer
 from gateway.stripe_service import WebhookEvent

@@ -4,7 +4,7 @@ import pytest
 import structlog
 
 from gateway.services.customers import customer_id_of
-from gateway.services.plans import sync_plan
+from gateway.services.plans.syncing import sync_plan
 from tests.support.gateway import Platform
 from tests.support.person import Person
 

@@ -6,8 +6,8 @@ import pytest
 import structlog
 
 from gateway.domain.plans import BillingInterval, Tier
-from gateway.services.checkout import start_checkout
-from gateway.services.stale_checkouts import LOOKED_AT_MAX, LOOKS_APART_MAX, pause_after, sweep_checkouts
+from gateway.services.purchases.checkout import start_checkout
+from gateway.services.purchases.stale import LOOKED_AT_MAX, LOOKS_APART_MAX, pause_after, sweep_checkouts
 from tests.support.gateway import Platform
 from tests.support.person import APP, Person
 from tests.support.stripe_door import FAILS_LATER, PAYS_LATER, Json

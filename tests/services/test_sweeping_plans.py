@@ -9,8 +9,8 @@ from gateway.domain.errors import ProviderUnavailable
 from gateway.domain.plans import PlanStatus, Tier
 from gateway.domain.subscriptions import FREE_PLAN, HeldPlan
 from gateway.services.customers import add_customer, customer_id_of
-from gateway.services.due_plans import SYNCED_AT_ONCE_MAX, sync_due_plans
-from gateway.services.plans import next_sync_at, sync_plan
+from gateway.services.plans.due import SYNCED_AT_ONCE_MAX, sync_due_plans
+from gateway.services.plans.syncing import next_sync_at, sync_plan
 from tests.support.gateway import Platform
 from tests.support.person import Person
 from tests.support.stripe_door import Json

@@ -9,7 +9,7 @@ import pytest
 from gateway.app import Gateway, open_gateway
 from gateway.db import Database
 from gateway.domain.clock import ManualClock
-from gateway.services.inbox import WAITING_LOOKED_AT_MAX, oldest_waiting
+from gateway.services.events.inbox import WAITING_LOOKED_AT_MAX, oldest_waiting
 from gateway.settings import load_settings
 from gateway.worker import WAITING_SECONDS_MIN, EventWorker
 from tests.support.gateway import JWT_SECRET, eventually

@@ -13,7 +13,7 @@ from gateway.domain.ledger import BANK, EntryDraft, EntryKind, Line
 from gateway.domain.money import cents_to_micros
 from gateway.jobs_runner import JobRunner
 from gateway.server.auth import make_token
-from gateway.services.books import check_books
+from gateway.services.books.checking import check_books
 from gateway.services.chores import CHORES
 from gateway.services.customers import add_customer, customer_id_of
 from gateway.services.ledger import record

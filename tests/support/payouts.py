@@ -23,7 +23,7 @@ from gateway.domain.ledger import BANK, EntryDraft, EntryKind, Line
 from gateway.sandbox.app import build_sandbox
 from gateway.sandbox.settings import SandboxSettings
 from gateway.services.billing import Billing
-from gateway.services.books import check_books
+from gateway.services.books.checking import check_books
 from gateway.services.connecting import sync_account
 from gateway.services.customers import add_customer, customer_id_of
 from gateway.services.jobs import Done

@@ -11,7 +11,7 @@ from gateway.domain.clock import ManualClock
 from gateway.domain.ledger import STRIPE
 from gateway.domain.money import MICROS_PER_CENT
 from gateway.domain.reconciliation import Difference
-from gateway.services.books import check_books
+from gateway.services.books.checking import check_books
 from gateway.services.ledger import balance
 from gateway.services.payouts import request_payout
 from gateway.services.reconciling import Reconciliation, reconcile_day

@@ -12,7 +12,7 @@ from gateway.domain.connecting import NO_ACCESS, AccountFacts, AccountStatus, Ca
 from gateway.domain.errors import ProviderError
 from gateway.services.billing import Billing
 from gateway.services.connecting.accounts import ConnectedAccountView, account_by_id, requirements_text
-from gateway.services.inbox import Alongside
+from gateway.services.events.inbox import Alongside
 from gateway.services.ledger.rows import as_int, as_uuid
 from gateway.stripe_service import StripeAccount
 

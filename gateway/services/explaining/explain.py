@@ -19,7 +19,7 @@ from gateway.domain.verdicts import (
 )
 from gateway.services.billing import Billing
 from gateway.services.customers import stripe_customers_of
-from gateway.services.event_review import events_about
+from gateway.services.events.review import events_about
 from gateway.services.explaining.happenings import (
     event_happenings,
     purchase_happenings,

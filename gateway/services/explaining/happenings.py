@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.domain.money import format_usd, format_usd_micros
 from gateway.domain.timeline import Happening, HappeningKind, Source
-from gateway.services.event_review import StoredEvent
+from gateway.services.events.review import StoredEvent
 from gateway.services.explaining.judging import StripeSide
 from gateway.services.explaining.rows import OurSide
 from gateway.stripe_service import ChargeLook, StripeSubscription

@@ -7,7 +7,7 @@ from gateway.domain.errors import ProviderError
 from gateway.domain.verdicts import PurchaseFacts, SessionStanding
 from gateway.services.billing import Billing
 from gateway.services.explaining.rows import OurSide, standing_of
-from gateway.services.settle import misfits
+from gateway.services.purchases.settle import misfits
 from gateway.stripe_service import SessionLook, is_session_id
 from models.checkout import CheckoutState
 

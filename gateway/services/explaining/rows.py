@@ -8,7 +8,7 @@ from typing import Final
 from gateway.db import Database
 from gateway.domain.ledger import STRIPE
 from gateway.domain.verdicts import DisputeStanding, EventStanding
-from gateway.services.event_review import StoredEvent, events_about
+from gateway.services.events.review import StoredEvent, events_about
 from gateway.services.ledger.rows import as_int, as_time
 from models.checkout import Checkout, CheckoutMode
 from models.deposit_dispute import DepositDispute, DisputeState

@@ -9,7 +9,7 @@ from gateway.domain.money import format_usd, format_usd_micros
 from gateway.services.billing import Billing
 from gateway.services.customers import stripe_customers_of
 from gateway.services.ledger import balance
-from gateway.services.plans import held_plan
+from gateway.services.plans.syncing import held_plan
 from gateway.stripe_service import StripeSubscription
 from models.checkout import Checkout
 from models.plan import Plan

@@ -8,7 +8,7 @@ from uuid import UUID
 from gateway.domain.errors import ProviderError
 from gateway.services.billing import Billing
 from gateway.services.customers import customer_id_of, find_customer_by_stripe_id
-from gateway.services.event_review import StoredEvent, find_event
+from gateway.services.events.review import StoredEvent, find_event
 from gateway.stripe_service import METADATA_CHECKOUT, METADATA_CUSTOMER, is_session_id
 from models.checkout import Checkout, CheckoutMode
 from models.customer import Customer

@@ -20,7 +20,7 @@ from gateway.domain.payouts import UNDER_WAY, PayoutState, WaitsFor
 from gateway.services.billing import Billing
 from gateway.services.connecting import ConnectedAccountView, sync_account
 from gateway.services.connecting.accounts import account_by_id
-from gateway.services.inbox import Alongside
+from gateway.services.events.inbox import Alongside
 from gateway.services.jobs import Done, Job, JobOutcome, Later
 from gateway.services.ledger import balance
 from gateway.services.payouts.outcomes import (

@@ -17,7 +17,7 @@ from gateway.db.batches import list_parameter
 from gateway.db.rows import identifier, integer, moment, moment_or_none, text
 from gateway.domain.errors import ProviderError, ProviderRejected, ProviderUnavailable
 from gateway.services.billing import Billing
-from gateway.services.inbox import Alongside
+from gateway.services.events.inbox import Alongside
 from gateway.stripe_service import BankPayoutContents, StripeBankPayout
 
 log = structlog.stdlib.get_logger()

@@ -9,8 +9,8 @@ from gateway.db import Connection
 from gateway.domain.errors import ProviderRejected
 from gateway.domain.ledger import EntryDraft
 from gateway.domain.payouts import UNDER_WAY, PayoutState, WaitsFor
-from gateway.services.earning_events import add_payout_event
 from gateway.services.ledger import record
+from gateway.services.marketplace.earning_events import add_payout_event
 from gateway.services.payouts.reserve import money_of
 from gateway.stripe_service import StripeTransfer
 from models.payout import Payout

@@ -26,13 +26,13 @@ from gateway.domain.money import CURRENCY, cents_to_micros, format_usd
 from gateway.domain.payouts import PayoutMoney, PayoutStanding, PayoutState, blockers, transit
 from gateway.services.billing import Billing
 from gateway.services.customers import customer_id_of, lock_customer
-from gateway.services.earning_events import add_payout_event
-from gateway.services.hosted import checked_client_key
 from gateway.services.jobs import NewJob
 from gateway.services.ledger import record
+from gateway.services.marketplace.earning_events import add_payout_event
 from gateway.services.payouts.reading import PayoutView, payout_view
 from gateway.services.payouts.standing import CreatorStanding, load_standing
-from gateway.services.receivables import lock_accounts
+from gateway.services.purchases.hosted import checked_client_key
+from gateway.services.taken_back.receivables import lock_accounts
 from models.payout import Payout
 
 log = structlog.stdlib.get_logger()

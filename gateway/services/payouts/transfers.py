@@ -11,7 +11,7 @@ from gateway.domain.ledger import EntryKind
 from gateway.domain.money import cents_to_micros
 from gateway.domain.payouts import PayoutState
 from gateway.services.billing import Billing
-from gateway.services.inbox import Alongside
+from gateway.services.events.inbox import Alongside
 from gateway.services.payouts.outcomes import lock_payout, record_transfer, return_money
 from gateway.services.payouts.reserve import money_of
 from gateway.stripe_service import StripeTransfer, StripeTransferReversal

@@ -6,11 +6,11 @@ from gateway.domain.errors import BillingError, ProviderUnavailable
 from gateway.domain.ledger import LedgerRefusal
 from gateway.domain.reconciliation import Difference, DifferenceKind, id_of, kind_of
 from gateway.services.billing import Billing
-from gateway.services.disputes import settle_dispute
 from gateway.services.payouts import settle_transfer
+from gateway.services.purchases.settle import settle_checkout
 from gateway.services.reconciling.mirror import transfer_of_reversal
-from gateway.services.refunds import settle_refund
-from gateway.services.settle import settle_checkout
+from gateway.services.taken_back.disputes import settle_dispute
+from gateway.services.taken_back.refunds import settle_refund
 
 log = structlog.stdlib.get_logger()
 

@@ -27,9 +27,16 @@ from gateway.services.customers import (
     find_stripe_customer,
     lock_customer,
 )
-from gateway.services.hosted import HostedPage, Order, checked_client_key, draft_checkout, find_earlier, open_page
-from gateway.services.plans import sync_plan
-from gateway.services.settle import PageStillOpen, close_checkout, close_unmade, settle_checkout
+from gateway.services.plans.syncing import sync_plan
+from gateway.services.purchases.hosted import (
+    HostedPage,
+    Order,
+    checked_client_key,
+    draft_checkout,
+    find_earlier,
+    open_page,
+)
+from gateway.services.purchases.settle import PageStillOpen, close_checkout, close_unmade, settle_checkout
 from gateway.stripe_service import PricesNotReady
 from models.checkout import UNSETTLED_STATES, Checkout, CheckoutMode, CheckoutState
 from models.subscription import Subscription

@@ -16,15 +16,15 @@ from gateway.domain.errors import (
     SessionExpired,
     SessionNotFound,
 )
-from gateway.services.account_events import apply_account
 from gateway.services.billing import Billing
 from gateway.services.customers import find_customer_by_stripe_id, forget_stripe_customer
-from gateway.services.disputes import settle_dispute
-from gateway.services.inbox import ClaimedEvent, finish_event
+from gateway.services.events.accounts import apply_account
+from gateway.services.events.inbox import ClaimedEvent, finish_event
 from gateway.services.payouts import settle_bank_payout, settle_transfer
-from gateway.services.plans import sync_plan
-from gateway.services.refunds import settle_refund
-from gateway.services.settle import CheckoutMismatch, PaymentOnTheWay, close_pages_of, settle_checkout
+from gateway.services.plans.syncing import sync_plan
+from gateway.services.purchases.settle import CheckoutMismatch, PaymentOnTheWay, close_pages_of, settle_checkout
+from gateway.services.taken_back.disputes import settle_dispute
+from gateway.services.taken_back.refunds import settle_refund
 from gateway.stripe_service import BANK_PAYOUT_EVENTS, CONNECT_ACCOUNT_EVENTS, THIN_EVENTS
 from models.stripe_event import EventState
 

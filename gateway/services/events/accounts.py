@@ -7,7 +7,7 @@ import structlog
 from gateway.db import Connection
 from gateway.services.billing import Billing
 from gateway.services.connecting import account_by_stripe_id, sync_account
-from gateway.services.inbox import ClaimedEvent, finish_event
+from gateway.services.events.inbox import ClaimedEvent, finish_event
 from models.stripe_event import EventState
 
 log = structlog.stdlib.get_logger()

@@ -9,7 +9,7 @@ import structlog
 
 from gateway.db import Connection, Database, Row
 from gateway.services.billing import Billing
-from gateway.services.inbox import store_event
+from gateway.services.events.inbox import store_event
 from gateway.services.ledger.rows import as_int, as_optional_text, as_time
 from models.stripe_event import EventState
 

@@ -12,7 +12,7 @@ from gateway.domain.plans import BillingInterval, Catalogue, PlanStatus, Tier
 from gateway.domain.subscriptions import FREE_PLAN, HeldPlan, Reduction, SubscriptionFacts, reduce_subscriptions
 from gateway.services.billing import Billing
 from gateway.services.customers import lock_customer, stripe_customers_of
-from gateway.services.inbox import Alongside
+from gateway.services.events.inbox import Alongside
 from gateway.stripe_service import StripeSubscription
 from models.plan import Plan
 from models.subscription import Subscription

@@ -6,7 +6,7 @@ from typing import Final
 from gateway.db import Row
 from gateway.domain.money import cents_to_micros
 from gateway.domain.payouts import UNDER_WAY, PayoutMoney, PayoutState
-from gateway.services.books_walk import CREATORS_AT_ONCE_MAX, Check
+from gateway.services.books.walk import CREATORS_AT_ONCE_MAX, Check
 from gateway.services.ledger import Fault
 from gateway.services.ledger.rows import as_int, as_optional_text, as_uuid
 

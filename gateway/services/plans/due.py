@@ -10,7 +10,7 @@ from gateway.db import Connection
 from gateway.domain.errors import BillingError, ProviderUnavailable
 from gateway.services.billing import Billing
 from gateway.services.ledger.rows import as_uuid
-from gateway.services.plans import sync_plan
+from gateway.services.plans.syncing import sync_plan
 
 log = structlog.stdlib.get_logger()
 

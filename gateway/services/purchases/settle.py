@@ -14,11 +14,11 @@ from gateway.domain.ledger import EntryKind, deposit_draft
 from gateway.domain.money import cents_to_micros
 from gateway.services.billing import Billing
 from gateway.services.customers import customer_id_of, lock_customer
-from gateway.services.hosted import record_session
-from gateway.services.inbox import Alongside
+from gateway.services.events.inbox import Alongside
 from gateway.services.ledger import record
-from gateway.services.plans import sync_plan
-from gateway.services.receivables import cover_receivable
+from gateway.services.plans.syncing import sync_plan
+from gateway.services.purchases.hosted import record_session
+from gateway.services.taken_back.receivables import cover_receivable
 from gateway.stripe_service import CheckoutSession, is_session_id
 from models.checkout import Checkout, CheckoutMode, CheckoutState
 

@@ -10,8 +10,8 @@ from gateway.domain.charges import Call, Listing, charge_draft
 from gateway.domain.ledger import EntryKind, MalformedEntry
 from gateway.domain.money import cents_to_micros
 from gateway.domain.tools import Split, split_price
-from gateway.services.books_payouts import PAYOUT_CHECKS
-from gateway.services.books_statements import (
+from gateway.services.books.payouts import PAYOUT_CHECKS
+from gateway.services.books.statements import (
     CHARGES,
     DAYS,
     DEBTORS,
@@ -22,7 +22,7 @@ from gateway.services.books_statements import (
     EARNED_PENDING,
     ENTRIES,
 )
-from gateway.services.books_walk import CREATORS_AT_ONCE_MAX, Check
+from gateway.services.books.walk import CREATORS_AT_ONCE_MAX, Check
 from gateway.services.ledger import Fault, Reader, verify_books
 from gateway.services.ledger.rows import as_int, as_uuid
 from models.tool_charge import ChargeState

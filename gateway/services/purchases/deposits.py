@@ -8,7 +8,14 @@ from gateway.domain.money import cents_to_micros, format_usd
 from gateway.domain.redirects import with_session_id
 from gateway.services.billing import Billing
 from gateway.services.customers import add_customer, customer_id_of, ensure_stripe_customer, lock_customer
-from gateway.services.hosted import HostedPage, Order, checked_client_key, draft_checkout, find_earlier, open_page
+from gateway.services.purchases.hosted import (
+    HostedPage,
+    Order,
+    checked_client_key,
+    draft_checkout,
+    find_earlier,
+    open_page,
+)
 from models.checkout import Checkout, CheckoutMode
 
 

@@ -11,7 +11,7 @@ from gateway.db import Connection, Row
 from gateway.db.batches import list_parameter
 from gateway.domain.errors import ProviderRejected, ProviderUnavailable
 from gateway.services.billing import Billing
-from gateway.services.inbox import store_event
+from gateway.services.events.inbox import store_event
 from gateway.services.ledger.rows import as_int, as_optional_text, as_time
 from gateway.stripe_service import ACCOUNT_EVENTS, EVENT_TYPES_MAX, EventPage, WebhookEvent
 

@@ -12,12 +12,12 @@ from gateway.domain.errors import InProgress, ProviderRejected
 from gateway.domain.ledger import BAD_DEBT, EntryDraft, EntryKind, Line
 from gateway.domain.money import cents_to_micros
 from gateway.services.billing import Billing
-from gateway.services.disputed_charges import Round, settle_creators
-from gateway.services.inbox import Alongside
+from gateway.services.events.inbox import Alongside
 from gateway.services.ledger import record
 from gateway.services.ledger.rows import as_int
-from gateway.services.receivables import give_back, note_covered, take_back
-from gateway.services.refunds import deposit_of, lock_deposit
+from gateway.services.taken_back.disputed_charges import Round, settle_creators
+from gateway.services.taken_back.receivables import give_back, note_covered, take_back
+from gateway.services.taken_back.refunds import deposit_of, lock_deposit
 from gateway.stripe_service import StripeDispute
 from models.checkout import Checkout
 from models.deposit_dispute import DepositDispute, DisputeState

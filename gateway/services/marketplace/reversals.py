@@ -13,9 +13,9 @@ from gateway.domain.ledger import BAD_DEBT, FEES, Account, EntryDraft, EntryKind
 from gateway.domain.tools import CALL_ID_CHARACTERS_MAX, checked_id, checked_name
 from gateway.services.billing import Billing
 from gateway.services.customers import customer_id_of, lock_customer
-from gateway.services.earning_events import add_earning_event, correct_day
 from gateway.services.ledger import record
-from gateway.services.receivables import cover_receivable
+from gateway.services.marketplace.earning_events import add_earning_event, correct_day
+from gateway.services.taken_back.receivables import cover_receivable
 from models.tool_charge import ChargeState, ToolCharge
 
 log = structlog.stdlib.get_logger()

@@ -11,11 +11,11 @@ from gateway.domain.charges import available, held, pending
 from gateway.domain.ledger import BAD_DEBT, Account, EntryDraft, EntryKind, Line
 from gateway.services.billing import Billing
 from gateway.services.customers import lock_customer
-from gateway.services.earning_events import add_earning_event, correct_day
 from gateway.services.ledger import Reader, record_many
 from gateway.services.ledger.rows import as_int, as_uuid
-from gateway.services.provenance import entries_paid_by
-from gateway.services.reversals import earned_account
+from gateway.services.marketplace.earning_events import add_earning_event, correct_day
+from gateway.services.marketplace.reversals import earned_account
+from gateway.services.taken_back.provenance import entries_paid_by
 from models.deposit_dispute import DisputeState
 from models.tool_charge import ChargeState, ToolCharge
 

@@ -18,10 +18,10 @@ from gateway.domain.errors import (
     SessionNotFound,
 )
 from gateway.services.billing import Billing
-from gateway.services.hosted import FIRST_LOOK
-from gateway.services.inbox import CLOCKS_DIFFER_MAX
+from gateway.services.events.inbox import CLOCKS_DIFFER_MAX
 from gateway.services.ledger.rows import as_int, as_optional_text, as_time, as_uuid
-from gateway.services.settle import CheckoutMismatch, PageStillOpen, close_unmade, settle_checkout
+from gateway.services.purchases.hosted import FIRST_LOOK
+from gateway.services.purchases.settle import CheckoutMismatch, PageStillOpen, close_unmade, settle_checkout
 from gateway.stripe_service import CheckoutSession
 
 log = structlog.stdlib.get_logger()

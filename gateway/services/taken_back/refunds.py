@@ -11,9 +11,9 @@ from gateway.domain.ledger import EntryKind
 from gateway.domain.money import cents_to_micros
 from gateway.services.billing import Billing
 from gateway.services.customers import lock_customer
-from gateway.services.inbox import Alongside
-from gateway.services.receivables import give_back, note_covered, take_back
-from gateway.services.settle import settle_checkout
+from gateway.services.events.inbox import Alongside
+from gateway.services.purchases.settle import settle_checkout
+from gateway.services.taken_back.receivables import give_back, note_covered, take_back
 from gateway.stripe_service import METADATA_CHECKOUT, StripeCharge
 from models.checkout import Checkout, CheckoutMode, CheckoutState
 

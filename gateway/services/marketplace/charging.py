@@ -13,8 +13,8 @@ from gateway.domain.ledger import EntryConflict, FloorBroken, Recorded, wallet
 from gateway.domain.money import format_usd_micros
 from gateway.domain.tools import Split, split_price
 from gateway.services.billing import Billing
-from gateway.services.charge_statements import ChargeRow, NewCharge, charge_statements
 from gateway.services.ledger import Outcome, record_many
+from gateway.services.marketplace.statements import ChargeRow, NewCharge, charge_statements
 from models.tool_charge import ChargeState
 
 #: Calls of one transaction.

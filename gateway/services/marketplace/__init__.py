@@ -1,0 +1,1 @@
+"""Paid tools: published, charged call by call, released to their creators, reversed (docs/marketplace.md)."""

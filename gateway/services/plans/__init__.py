@@ -1,0 +1,1 @@
+"""What a customer holds, kept as Stripe says of all its subscriptions."""
