@@ -169,6 +169,12 @@ def test_nothing_names_one_machine_or_one_registry() -> None:
     assert found == []
 
 
+def test_no_half_of_a_merge_was_left_behind() -> None:
+    marker = re.compile(r"^(<{7}|={7}|>{7}|\|{7})( |$)", re.MULTILINE)
+
+    assert [name for name, text in text_files() if marker.search(text)] == []
+
+
 def test_every_setting_is_in_the_documents() -> None:
     documented = set(re.findall(r"^\| `(GATEWAY_\w+)` ", (ROOT / "docs/settings.md").read_text(), re.MULTILINE))
 
