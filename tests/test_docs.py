@@ -1,6 +1,7 @@
 """The documents say what the code does: commands, settings, queries, events, addresses and numbers that they name."""
 
 import argparse
+import ast
 import json
 import random
 import re
@@ -29,6 +30,7 @@ from gateway.server.graphql import Limits, limits, requests
 from gateway.server.graphql.answers import Code
 from gateway.services import snapshot
 from gateway.services.events import applying, inbox
+from gateway.services.jobs.table import LEASE_SECONDS as JOB_LEASE_SECONDS
 from gateway.services.purchases import checkout, hosted, settle
 from gateway.settings import Settings, variable
 from gateway.stripe_service import ACCOUNT_EVENTS, API_VERSION, CONNECT_EVENTS, THIN_EVENTS, WebhookRefusal
@@ -231,17 +233,67 @@ def test_every_fault_and_every_card_of_the_local_stripe_is_documented() -> None:
     assert [card for card in sorted(known) if card not in numbers and f"…{card[-4:]}" not in numbers] == []
 
 
-def test_metrics_and_log_events_exist() -> None:
+def test_metrics_and_reasons_are_the_real_ones() -> None:
     text = text_of("docs/operations.md")
     registry = CollectorRegistry()
     Metrics(registry)
     exported = {f"{metric.name}_total" if metric.type == "counter" else metric.name for metric in registry.collect()}
-    source = "\n".join(path.read_text() for path in (ROOT / "gateway").rglob("*.py"))
 
     assert first_cells(section(text, "Metrics")) == exported
     assert [reason for reason in ContentionReason if f"`{reason}`" not in text] == []
     assert f"looked at every {WAITING_SECONDS_MIN} seconds" in text
-    assert [name for name in first_cells(section(text, "Logs")) if f'"{name}"' not in source] == []
+
+
+def logged(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Each event that a module logs, as (level, event). `tell = log.error if dead else log.warning` counts as both."""
+    tellers: dict[str, list[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            tellers[node.targets[0].id] = levels_in(node.value)
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args):
+        levels = tellers.get(call.func.id, []) if isinstance(call.func, ast.Name) else levels_in(call.func)
+        match call.args[0]:
+            case ast.Constant(value=str(event)):
+                yield from ((level, event) for level in levels)
+            case ast.IfExp(body=ast.Constant(value=str(first)), orelse=ast.Constant(value=str(second))):
+                yield from zip(levels, (first, second), strict=True)
+            case other:
+                assert not levels, f"the name of an event is to be read off the code: {ast.unparse(other)}"
+
+
+def levels_in(expression: ast.expr) -> list[str]:
+    """`log.error` is one level; `log.error if … else log.warning` is two."""
+    match expression:
+        case ast.IfExp(body=first, orelse=second):
+            return [*levels_in(first), *levels_in(second)]
+        case ast.Attribute(value=ast.Name(id="log"), attr=level):
+            return ["error" if level == "exception" else level]
+        case _:
+            return []
+
+
+def test_the_operators_document_tells_the_real_leases() -> None:
+    text = text_of("docs/operations.md")
+
+    assert f"when their leases end, after {inbox.LEASE_SECONDS} and {JOB_LEASE_SECONDS:g} seconds" in text
+    assert f"lost its lease of {JOB_LEASE_SECONDS:g} seconds" in text
+    assert f"After {inbox.LEASE_SECONDS} seconds others take its events over" in text
+
+
+def test_what_is_logged_for_a_person_is_documented_with_its_level() -> None:
+    files = [path for path in (ROOT / "gateway").rglob("*.py") if "sandbox" not in path.parts]
+    events = {found for path in files for found in logged(ast.parse(path.read_text()))}
+    loud = {level: {event for at, event in events if at == level} for level in ("error", "warning", "info")}
+    table = section(text_of("docs/operations.md"), "Logs").partition("|---|")[2]
+    documented = {level: first_cells("\n".join(rows_at(table, level))) for level in loud}
+
+    assert documented["error"] == loud["error"]
+    assert documented["warning"] == loud["warning"] - loud["error"]
+    assert documented["info"] <= loud["info"]
+
+
+def rows_at(table: str, level: str) -> list[str]:
+    return [row for row in table.splitlines() if re.match(rf"\| [^|]+ \| {level}\b", row)]
 
 
 def test_every_dependency_has_its_reason() -> None:

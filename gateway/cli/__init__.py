@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("dev", commands.dev, "Run the gateway and the local Stripe together, for development.")
     serve = add("serve", commands.serve, "Run the gateway.")
     serve.add_argument("--workers", type=int, help="processes that share the port (default: GATEWAY_WORKERS)")
-    serve.add_argument("--no-events", action="store_true", help="leave applying events to `gateway worker`")
+    serve.add_argument("--no-events", action="store_true", help="leave events, chores and jobs to `gateway worker`")
     serve.add_argument("--reuse-port", action="store_true", help=argparse.SUPPRESS)
     add("worker", commands.worker, "Do the background work, apart from serving; any number may run.")
     audit = add("books", books, "Check every row that is money; exits with 1 when one is at fault.")
