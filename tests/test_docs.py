@@ -29,8 +29,10 @@ from gateway.server.auth import SUBJECT_CHARACTERS_MAX
 from gateway.server.graphql import Limits, limits, requests
 from gateway.server.graphql.answers import Code
 from gateway.services import snapshot
+from gateway.services.chores import CHORES, SCHEDULES_AT_ONCE_MAX
 from gateway.services.events import applying, inbox
 from gateway.services.jobs.table import LEASE_SECONDS as JOB_LEASE_SECONDS
+from gateway.services.marketplace.releases import RELEASED_AT_ONCE_MAX
 from gateway.services.purchases import checkout, hosted, settle
 from gateway.settings import Settings, variable
 from gateway.stripe_service import ACCOUNT_EVENTS, API_VERSION, CONNECT_EVENTS, THIN_EVENTS, WebhookRefusal
@@ -278,6 +280,17 @@ def test_the_operators_document_tells_the_real_leases() -> None:
     assert f"when their leases end, after {inbox.LEASE_SECONDS} and {JOB_LEASE_SECONDS:g} seconds" in text
     assert f"lost its lease of {JOB_LEASE_SECONDS:g} seconds" in text
     assert f"After {inbox.LEASE_SECONDS} seconds others take its events over" in text
+
+
+def test_the_table_of_chores_is_that_of_the_code() -> None:
+    text = section(text_of("docs/books.md"), "What happens by itself")
+    rows = re.findall(r"^\| (\w+) \| (\d+) (s|min|h) \| (.+) \|$", text, re.MULTILINE)
+    documented = {name: int(number) * {"s": 1, "min": 60, "h": 3_600}[unit] for name, number, unit, _ in rows}
+    does = {name: words for name, _, _, words in rows}
+
+    assert documented == {chore.name: chore.every_seconds for chore in CHORES}
+    assert f"{SCHEDULES_AT_ONCE_MAX} creators a round" in does["schedules"]
+    assert f"{RELEASED_AT_ONCE_MAX} charges a transaction" in does["release"]
 
 
 def test_what_is_logged_for_a_person_is_documented_with_its_level() -> None:
