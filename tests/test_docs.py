@@ -32,6 +32,8 @@ from gateway.services import snapshot
 from gateway.services.chores import CHORES, SCHEDULES_AT_ONCE_MAX
 from gateway.services.events import applying, inbox
 from gateway.services.jobs.table import LEASE_SECONDS as JOB_LEASE_SECONDS
+from gateway.services.marketplace.charging import CALLS_AT_ONCE_MAX
+from gateway.services.marketplace.queue import WAITING_BATCHES_MAX, WAITING_CALLS_MAX
 from gateway.services.marketplace.releases import RELEASED_AT_ONCE_MAX
 from gateway.services.purchases import checkout, hosted, settle
 from gateway.settings import Settings, variable
@@ -39,7 +41,7 @@ from gateway.stripe_service import ACCOUNT_EVENTS, API_VERSION, CONNECT_EVENTS, 
 from gateway.worker import EVENT_SECONDS_MAX, EVENTS_AT_ONCE_MAX, WAITING_SECONDS_MIN
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "benchmarks/README.md"]
 NAMES = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
 DEFAULT = Limits()
 
@@ -211,10 +213,16 @@ def test_limits_are_the_real_ones() -> None:
         f"| levels, fields, aliases | {DEFAULT.depth}, {DEFAULT.fields}, {DEFAULT.aliases} |",
         f"| directives | {DEFAULT.directives}, of which {DEFAULT.directives_per_node} at one place |",
         f"| root fields | {DEFAULT.root_fields} of a query, {DEFAULT.mutation_fields} of a mutation |",
+        f"| calls charged at once | {CALLS_AT_ONCE_MAX} |",
+        f"| days of a series | {snapshot.DAYS_MAX} |",
         f"| different pages of entries in one request | {snapshot.PAGES_MAX} |",
     ):
         assert row in text
     assert f"| {DEFAULT.cost:,} |" in text
+    waiting = f"{WAITING_CALLS_MAX:,} calls or {WAITING_BATCHES_MAX} batches"
+    assert [
+        name for name in ("marketplace", "errors", "architecture") if waiting not in text_of(f"docs/{name}.md")
+    ] == []
 
 
 async def test_the_control_door_has_the_documented_addresses() -> None:
@@ -291,6 +299,12 @@ def test_the_table_of_chores_is_that_of_the_code() -> None:
     assert documented == {chore.name: chore.every_seconds for chore in CHORES}
     assert f"{SCHEDULES_AT_ONCE_MAX} creators a round" in does["schedules"]
     assert f"{RELEASED_AT_ONCE_MAX} charges a transaction" in does["release"]
+
+
+def test_every_test_of_faults_is_documented() -> None:
+    named = set(re.findall(r"`(test_\w+\.py)`", text_of("docs/faults.md")))
+
+    assert named == {path.name for path in (ROOT / "tests/faults").glob("test_*.py")}
 
 
 def test_what_is_logged_for_a_person_is_documented_with_its_level() -> None:
