@@ -301,6 +301,33 @@ def test_the_table_of_chores_is_that_of_the_code() -> None:
     assert f"{RELEASED_AT_ONCE_MAX} charges a transaction" in does["release"]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_places_in_the_code_exist(name: str) -> None:
+    ours = r"`((?:gateway|resolvers|models|tests|benchmarks|examples|docs)/[^`*<]*)`"
+
+    assert [place for place in re.findall(ours, text_of(name)) if not all(map(exists, spelled_out(place)))] == []
+
+
+def exists(place: str) -> bool:
+    return (ROOT / place).exists()
+
+
+def spelled_out(place: str) -> list[str]:
+    """`a/{b,c}.py` is two places."""
+    before, brace, rest = place.partition("{")
+    inside, _, after = rest.partition("}")
+    return [f"{before}{one}{after}" for one in inside.split(",")] if brace else [place]
+
+
+def test_every_room_is_in_the_architecture() -> None:
+    text = text_of("docs/architecture.md")
+    places = sorted(path.name for path in (ROOT / "gateway").iterdir() if not path.name.startswith("_"))
+    rooms = {path.parent.name for path in (ROOT / "gateway/services").glob("*/__init__.py")}
+
+    assert [place for place in places if f"`gateway/{place}`" not in text] == []
+    assert first_cells(text.partition("| room in `gateway/services` |")[2].partition("\n\n")[0]) == rooms
+
+
 def test_every_test_of_faults_is_documented() -> None:
     named = set(re.findall(r"`(test_\w+\.py)`", text_of("docs/faults.md")))
 
