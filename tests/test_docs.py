@@ -15,9 +15,12 @@ import pytest
 from graphql import build_schema, parse, validate
 from prometheus_client import CollectorRegistry
 
+from gateway.app import CHARGING_BODY_BYTES_MAX
 from gateway.cli import build_parser
 from gateway.db.errors import ContentionReason
 from gateway.domain.clock import SystemClock
+from gateway.domain.money import format_usd
+from gateway.domain.payouts import TRANSFER_CENTS_MAX
 from gateway.domain.verdicts import Verdict
 from gateway.metrics import Metrics
 from gateway.sandbox.app import build_sandbox
@@ -223,6 +226,25 @@ def test_limits_are_the_real_ones() -> None:
     assert [
         name for name in ("marketplace", "errors", "architecture") if waiting not in text_of(f"docs/{name}.md")
     ] == []
+
+
+def test_the_first_page_tells_the_real_limits() -> None:
+    text = section(text_of("README.md"), "Limits")
+    default = {name: field.default for name, field in Settings.model_fields.items()}
+    usd = {name: format_usd(cents) for name, cents in default.items() if name.endswith("_cents")}
+    body = f"{requests.BODY_BYTES_MAX:,} bytes ({CHARGING_BODY_BYTES_MAX:,} with the scope `billing:charge`)"
+
+    for row in (
+        f"| a deposit | {usd['deposit_minimum_cents']} to {usd['deposit_maximum_cents']} as shipped |",
+        f"| a request | {body}, {default['graphql_batch_max']} operations of cost {DEFAULT.cost:,} each |",
+        f"| a payout | {usd['payout_minimum_cents']} as shipped to {format_usd(TRANSFER_CENTS_MAX)}; one under way a ",
+        f"1 to {CALLS_AT_ONCE_MAX} in one request; the platform's fee is {default['platform_fee_bps'] // 100} % as ",
+        f"| pending for {default['earnings_hold_hours']} hours as shipped",
+        f"| the tier is kept for {default['past_due_grace_hours']} hours |",
+        f"| {webhook.BODY_BYTES_MAX:,} bytes, signed within",
+        f"| a page of a list | {snapshot.PAGE_ROWS_MAX} rows |",
+    ):
+        assert row in text
 
 
 async def test_the_control_door_has_the_documented_addresses() -> None:
