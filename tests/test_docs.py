@@ -1,14 +1,12 @@
 """The documents say what the code does: commands, settings, queries, events, addresses and numbers that they name."""
 
 import argparse
-import ast
 import json
 import random
 import re
 import shlex
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -32,49 +30,16 @@ from gateway.server.auth import SUBJECT_CHARACTERS_MAX
 from gateway.server.graphql import Limits, limits, requests
 from gateway.server.graphql.answers import Code
 from gateway.services import snapshot
-from gateway.services.chores import CHORES, SCHEDULES_AT_ONCE_MAX
 from gateway.services.events import applying, inbox
-from gateway.services.jobs.table import LEASE_SECONDS as JOB_LEASE_SECONDS
 from gateway.services.marketplace.charging import CALLS_AT_ONCE_MAX
 from gateway.services.marketplace.queue import WAITING_BATCHES_MAX, WAITING_CALLS_MAX
-from gateway.services.marketplace.releases import RELEASED_AT_ONCE_MAX
 from gateway.services.purchases import checkout, hosted, settle
 from gateway.settings import Settings, variable
 from gateway.stripe_service import ACCOUNT_EVENTS, API_VERSION, CONNECT_EVENTS, THIN_EVENTS, WebhookRefusal
 from gateway.worker import EVENT_SECONDS_MAX, EVENTS_AT_ONCE_MAX, WAITING_SECONDS_MIN
+from tests.support.documents import NAMES, ROOT, anchors, blocks, first_cells, section, text_of
 
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "benchmarks/README.md"]
-NAMES = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
 DEFAULT = Limits()
-
-
-def text_of(name: str) -> str:
-    return (ROOT / name).read_text()
-
-
-def blocks(text: str) -> Iterator[tuple[str, str]]:
-    """Each fenced block as (language, content)."""
-    for match in re.finditer(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        yield match[1], match[2]
-
-
-def anchors(text: str) -> set[str]:
-    """What a heading can be linked by, in the spelling of code forges."""
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def section(text: str, heading: str) -> str:
-    """What stands under a heading, up to the next of its kind."""
-    _, found, rest = text.partition(f"\n## {heading}\n")
-    assert found, heading
-    return rest.partition("\n## ")[0]
-
-
-def first_cells(text: str) -> set[str]:
-    """The code in the first column of a table's rows."""
-    return {name for row in re.findall(r"^\| (`[^|]*)\|", text, re.MULTILINE) for name in re.findall(r"`([^`]+)`", row)}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -276,53 +241,6 @@ def test_metrics_and_reasons_are_the_real_ones() -> None:
     assert f"looked at every {WAITING_SECONDS_MIN} seconds" in text
 
 
-def logged(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Each event that a module logs, as (level, event). `tell = log.error if dead else log.warning` counts as both."""
-    tellers: dict[str, list[str]] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            tellers[node.targets[0].id] = levels_in(node.value)
-    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args):
-        levels = tellers.get(call.func.id, []) if isinstance(call.func, ast.Name) else levels_in(call.func)
-        match call.args[0]:
-            case ast.Constant(value=str(event)):
-                yield from ((level, event) for level in levels)
-            case ast.IfExp(body=ast.Constant(value=str(first)), orelse=ast.Constant(value=str(second))):
-                yield from zip(levels, (first, second), strict=True)
-            case other:
-                assert not levels, f"the name of an event is to be read off the code: {ast.unparse(other)}"
-
-
-def levels_in(expression: ast.expr) -> list[str]:
-    """`log.error` is one level; `log.error if … else log.warning` is two."""
-    match expression:
-        case ast.IfExp(body=first, orelse=second):
-            return [*levels_in(first), *levels_in(second)]
-        case ast.Attribute(value=ast.Name(id="log"), attr=level):
-            return ["error" if level == "exception" else level]
-        case _:
-            return []
-
-
-def test_the_operators_document_tells_the_real_leases() -> None:
-    text = text_of("docs/operations.md")
-
-    assert f"when their leases end, after {inbox.LEASE_SECONDS} and {JOB_LEASE_SECONDS:g} seconds" in text
-    assert f"lost its lease of {JOB_LEASE_SECONDS:g} seconds" in text
-    assert f"After {inbox.LEASE_SECONDS} seconds others take its events over" in text
-
-
-def test_the_table_of_chores_is_that_of_the_code() -> None:
-    text = section(text_of("docs/books.md"), "What happens by itself")
-    rows = re.findall(r"^\| (\w+) \| (\d+) (s|min|h) \| (.+) \|$", text, re.MULTILINE)
-    documented = {name: int(number) * {"s": 1, "min": 60, "h": 3_600}[unit] for name, number, unit, _ in rows}
-    does = {name: words for name, _, _, words in rows}
-
-    assert documented == {chore.name: chore.every_seconds for chore in CHORES}
-    assert f"{SCHEDULES_AT_ONCE_MAX} creators a round" in does["schedules"]
-    assert f"{RELEASED_AT_ONCE_MAX} charges a transaction" in does["release"]
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_places_in_the_code_exist(name: str) -> None:
     ours = r"`((?:gateway|resolvers|models|tests|benchmarks|examples|docs)/[^`*<]*)`"
@@ -348,28 +266,6 @@ def test_every_room_is_in_the_architecture() -> None:
 
     assert [place for place in places if f"`gateway/{place}`" not in text] == []
     assert first_cells(text.partition("| room in `gateway/services` |")[2].partition("\n\n")[0]) == rooms
-
-
-def test_every_test_of_faults_is_documented() -> None:
-    named = set(re.findall(r"`(test_\w+\.py)`", text_of("docs/faults.md")))
-
-    assert named == {path.name for path in (ROOT / "tests/faults").glob("test_*.py")}
-
-
-def test_what_is_logged_for_a_person_is_documented_with_its_level() -> None:
-    files = [path for path in (ROOT / "gateway").rglob("*.py") if "sandbox" not in path.parts]
-    events = {found for path in files for found in logged(ast.parse(path.read_text()))}
-    loud = {level: {event for at, event in events if at == level} for level in ("error", "warning", "info")}
-    table = section(text_of("docs/operations.md"), "Logs").partition("|---|")[2]
-    documented = {level: first_cells("\n".join(rows_at(table, level))) for level in loud}
-
-    assert documented["error"] == loud["error"]
-    assert documented["warning"] == loud["warning"] - loud["error"]
-    assert documented["info"] <= loud["info"]
-
-
-def rows_at(table: str, level: str) -> list[str]:
-    return [row for row in table.splitlines() if re.match(rf"\| [^|]+ \| {level}\b", row)]
 
 
 def test_every_dependency_has_its_reason() -> None:
