@@ -112,7 +112,7 @@ async def test_payouts_are_listed_the_newest_first(paying: PayoutWorld, gateway:
         0,
     )
     assert [json.loads(line)["id"] for line in requested.said] == [str(second)]
-    assert none.said == ["No such payout."]
+    assert none.said == ["No payout fits."]
     await paying.assert_books()
 
 

@@ -4,11 +4,14 @@ import ast
 import re
 from collections.abc import Iterator
 
+from prometheus_client import CollectorRegistry
+
+from gateway.metrics import Metrics
 from gateway.services.chores import CHORES, SCHEDULES_AT_ONCE_MAX
 from gateway.services.events import inbox
 from gateway.services.jobs.table import LEASE_SECONDS as JOB_LEASE_SECONDS
 from gateway.services.marketplace.releases import RELEASED_AT_ONCE_MAX
-from tests.support.documents import ROOT, first_cells, section, text_of
+from tests.support.documents import ROOT, blocks, first_cells, section, text_of
 
 
 def logged(tree: ast.AST) -> Iterator[tuple[str, str]]:
@@ -74,6 +77,17 @@ def test_what_is_logged_for_a_person_is_documented_with_its_level() -> None:
     assert documented["error"] == loud["error"]
     assert documented["warning"] == loud["warning"] - loud["error"]
     assert documented["info"] <= loud["info"]
+
+
+def test_alarms_are_about_metrics_that_exist() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry)
+    exported = {f"{one.name}_total" if one.type == "counter" else one.name for one in registry.collect()}
+    [rules] = [content for language, content in blocks(text_of("docs/operations.md")) if language == "yaml"]
+    named = set(re.findall(r"\bgateway_\w+", rules))
+
+    assert len(named) > 1
+    assert named - exported == set()
 
 
 def rows_at(table: str, level: str) -> list[str]:

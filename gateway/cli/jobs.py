@@ -55,7 +55,7 @@ async def _list(database: Database, options: argparse.Namespace) -> None:
     if options.json:
         say(*(orjson.dumps(_fields(entry)).decode() for entry in entries))
     else:
-        say(*([_line(entry) for entry in entries] or ["No such job."]))
+        say(*([_line(entry) for entry in entries] or ["No job fits."]))
 
 
 async def _retry(settings: Settings, database: Database, options: argparse.Namespace) -> None:

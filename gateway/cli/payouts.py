@@ -87,7 +87,7 @@ async def _list(database: Database, options: argparse.Namespace) -> None:
     if options.json:
         say(*(orjson.dumps(_fields(entry)).decode() for entry in entries))
     else:
-        say(*([_line(entry) for entry in entries] or ["No such payout."]))
+        say(*([_line(entry) for entry in entries] or ["No payout fits."]))
 
 
 async def _show(database: Database, options: argparse.Namespace) -> None:
