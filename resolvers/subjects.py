@@ -1,11 +1,7 @@
 """Naming somebody else: customers are known outside by the subject of their token, never by our own ids."""
 
-from typing import Final
-
 from gateway.domain.errors import InvalidInput
-
-#: The same as a token's subject may have, so that whoever can sign in can be charged and paid.
-SUBJECT_CHARACTERS_MAX: Final = 255
+from gateway.domain.identity import SUBJECT_CHARACTERS_MAX, is_subject
 
 
 def checked_subject(text: str, *, path: tuple[str, ...]) -> str:
@@ -14,7 +10,7 @@ def checked_subject(text: str, *, path: tuple[str, ...]) -> str:
     Raises:
         InvalidInput: no token has such a subject.
     """
-    if not text.strip() or len(text) > SUBJECT_CHARACTERS_MAX or not text.isprintable():
+    if not is_subject(text):
         raise InvalidInput(
             f"{path[-1]} is the subject of a token, 1 to {SUBJECT_CHARACTERS_MAX} printable characters; "
             f"got {text[:40]!r}.",

@@ -19,6 +19,7 @@ from gateway.db.errors import ContentionReason
 from gateway.domain.clock import SystemClock
 from gateway.domain.money import format_usd
 from gateway.domain.payouts import TRANSFER_CENTS_MAX
+from gateway.domain.identity import SUBJECT_CHARACTERS_MAX
 from gateway.domain.verdicts import Verdict
 from gateway.metrics import Metrics
 from gateway.sandbox.app import build_sandbox
@@ -26,7 +27,6 @@ from gateway.sandbox.engine import cards
 from gateway.sandbox.settings import SandboxSettings
 from gateway.sandbox.wire.faults import FaultKind
 from gateway.server import webhook
-from gateway.server.auth import SUBJECT_CHARACTERS_MAX
 from gateway.server.graphql import Limits, limits, requests
 from gateway.server.graphql.answers import Code
 from gateway.services import snapshot
@@ -171,6 +171,7 @@ def test_the_life_of_a_checkout_tells_the_real_times() -> None:
 
 def test_limits_are_the_real_ones() -> None:
     assert f"The token's `sub`, at most {SUBJECT_CHARACTERS_MAX} characters" in text_of("docs/clients.md")
+    assert f"1 to {SUBJECT_CHARACTERS_MAX} printable characters" in text_of("docs/marketplace.md")
     text = section(text_of("docs/clients.md"), "Limits")
 
     for row in (

@@ -1,9 +1,17 @@
 """Who is asking: the verified content of a bearer token."""
 
 from dataclasses import dataclass
+from typing import Final
 
 SCOPE_CHARGE = "billing:charge"
 SCOPE_ADMIN = "billing:admin"
+#: A subject goes to Stripe as the session's client_reference_id, which takes at most this many.
+SUBJECT_CHARACTERS_MAX: Final = 200
+
+
+def is_subject(text: str) -> bool:
+    """Whether a token may have this subject; so whoever is charged or earns is somebody who can sign in."""
+    return bool(text.strip()) and len(text) <= SUBJECT_CHARACTERS_MAX and text.isprintable()
 
 
 @dataclass(frozen=True, slots=True)

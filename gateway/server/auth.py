@@ -11,12 +11,10 @@ import orjson
 from aiohttp import hdrs, web
 
 from gateway.domain.clock import Clock, unix
-from gateway.domain.identity import Caller
+from gateway.domain.identity import SUBJECT_CHARACTERS_MAX, Caller, is_subject
 from gateway.server.jwks import RemoteKeys
 
 TOKEN_CHARACTERS_MAX = 8 * 1024
-#: A subject goes to Stripe as the session's client_reference_id, which takes at most this many.
-SUBJECT_CHARACTERS_MAX = 200
 SECRET_BYTES_MIN = 32
 LIFETIME_SECONDS_MAX = 24 * 60 * 60
 LEEWAY_SECONDS = 10
@@ -184,10 +182,8 @@ def _seconds(claims: Mapping[str, object], name: str) -> float:
 
 def _subject(claims: Mapping[str, object]) -> str:
     subject = claims.get("sub")
-    if not isinstance(subject, str) or not subject.strip() or not subject.isprintable():
-        raise BadToken("The claim sub must be a printable text.")
-    if len(subject) > SUBJECT_CHARACTERS_MAX:
-        raise BadToken(f"The claim sub has at most {SUBJECT_CHARACTERS_MAX} characters; got {len(subject)}.")
+    if not isinstance(subject, str) or not is_subject(subject):
+        raise BadToken(f"The claim sub is a text of 1 to {SUBJECT_CHARACTERS_MAX} printable characters.")
     return subject
 
 

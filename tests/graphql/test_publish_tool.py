@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.domain.identity import SCOPE_ADMIN, SCOPE_CHARGE
-from tests.graphql.market import PUBLISH, Market, only_error, open_market, publish
+from gateway.domain.identity import SCOPE_ADMIN, SCOPE_CHARGE, SUBJECT_CHARACTERS_MAX
+from tests.graphql.market import PUBLISH, Market, earnings, only_error, open_market, publish
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ async def test_a_float_in_the_document_is_refused_too(market: Market, literal: s
         ("creatorId", ""),
         ("creatorId", " "),
         ("creatorId", "a\u202eb"),
-        ("creatorId", "x" * 256),
+        ("creatorId", "x" * 201),
     ],
 )
 async def test_a_text_that_cannot_be_is_refused_with_its_field(market: Market, field: str, value: str) -> None:
@@ -182,6 +182,29 @@ async def test_a_text_that_cannot_be_is_refused_with_its_field(market: Market, f
         ["input", field],
     )
     assert await tools(market) == 0
+
+
+async def test_a_creator_with_the_longest_name_earns_and_signs_in(market: Market) -> None:
+    longest = "c" * SUBJECT_CHARACTERS_MAX
+    await market.fund("bob", 1_000_000)
+    await publish(market.runtime, creatorId=longest, pricePerCall="1")
+
+    await market.charge("1")
+
+    assert (await earnings(market.person(longest)))["pending"] == "0.80"
+
+
+async def test_a_creator_who_could_never_sign_in_is_refused_before_it_earns(market: Market) -> None:
+    nobody = "c" * (SUBJECT_CHARACTERS_MAX + 1)
+    await market.fund("bob", 1_000_000)
+
+    refused = await publish(market.runtime, creatorId=nobody, pricePerCall="1")
+    charged = await market.charge("1")
+
+    assert (await market.person(nobody).post("{ plan { tier } }")).status == 401
+    assert refused["message"] == f"creatorId is the subject of a token, 1 to 200 printable characters; got {'c' * 40!r}."
+    assert charged["code"] == "TOOL_NOT_FOUND"
+    assert (await market.person("bob").wallet())["balance"]["amount"] == "1.00"
 
 
 async def test_a_new_price_is_for_later_calls(market: Market) -> None:
