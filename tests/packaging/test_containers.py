@@ -15,6 +15,10 @@ from gateway.settings import Settings, load_settings, variable
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {variable(field) for field in Settings.model_fields}
+#: The image and its published ports decide the first three; a file of plans is mounted with its setting.
+CONTAINERS_OWN = {"GATEWAY_HOST", "GATEWAY_PORT", "GATEWAY_SANDBOX_PORT", "GATEWAY_PLANS_FILE"}
+#: Decided by compose.yaml itself.
+COMPOSED = {"GATEWAY_ENV", "GATEWAY_DATABASE_URL", "GATEWAY_SHUTDOWN_SECONDS"}
 REQUIRED = {
     "POSTGRES_PASSWORD": "letters0and1digits",
     "GATEWAY_STRIPE_API_KEY": "rk_test_51Habcdef",
@@ -135,6 +139,34 @@ def test_the_composed_gateway_starts_in_production_once_the_required_variables_a
 
     assert settings.in_production
     assert settings.database_url.get_secret_value() == "postgres://billing:letters0and1digits@postgres:5432/billing"
+
+
+def test_the_composed_gateway_takes_every_setting_but_those_that_are_the_containers_own() -> None:
+    shown = set(re.findall(r"^#(GATEWAY_\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    environment = compose()["services"]["gateway"]["environment"]
+
+    assert shown - set(environment) == CONTAINERS_OWN
+    for name in shown - CONTAINERS_OWN - COMPOSED:
+        assert re.fullmatch(rf"\$\{{{name}:(-|\?[^}}]+)\}}", environment[name]), name
+
+
+def test_a_setting_handed_over_empty_is_one_that_was_not_set() -> None:
+    optional = {f"GATEWAY_{field.upper()}": "" for field in Settings.model_fields} | {"GATEWAY_ENV": "production"}
+    needed = {name: value for name, value in REQUIRED.items() if name in SETTINGS}
+    needed |= {"GATEWAY_ENV": "production", "GATEWAY_DATABASE_URL": "postgres://billing:letters@postgres:5432/billing"}
+
+    assert load_settings(optional | needed) == load_settings(needed)
+
+
+def test_money_settings_reach_the_composed_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"GATEWAY_PLATFORM_FEE_BPS": "1500", "GATEWAY_EARNINGS_HOLD_HOURS": "24", "GATEWAY_STRIPE_ACCOUNT": "acct_1/test"}
+    for name, value in told.items():
+        monkeypatch.setitem(REQUIRED, name, value)
+    environ = {name: interpolated(str(value)) for name, value in compose()["services"]["worker"]["environment"].items()}
+
+    settings = load_settings(environ)
+
+    assert (settings.platform_fee_bps, settings.earnings_hold_hours, settings.stripe_account) == (1_500, 24, "acct_1/test")
 
 
 def test_the_composed_gateway_has_time_to_finish_what_it_began() -> None:
