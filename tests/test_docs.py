@@ -17,9 +17,9 @@ from gateway.app import CHARGING_BODY_BYTES_MAX
 from gateway.cli import build_parser
 from gateway.db.errors import ContentionReason
 from gateway.domain.clock import SystemClock
+from gateway.domain.identity import SUBJECT_CHARACTERS_MAX, TOKEN_SECRET_BYTES_MIN
 from gateway.domain.money import format_usd
 from gateway.domain.payouts import TRANSFER_CENTS_MAX
-from gateway.domain.identity import SUBJECT_CHARACTERS_MAX
 from gateway.domain.verdicts import Verdict
 from gateway.metrics import Metrics
 from gateway.sandbox.app import build_sandbox
@@ -27,6 +27,7 @@ from gateway.sandbox.engine import cards
 from gateway.sandbox.settings import SandboxSettings
 from gateway.sandbox.wire.faults import FaultKind
 from gateway.server import webhook
+from gateway.server.auth import AUDIENCES_MAX
 from gateway.server.graphql import Limits, limits, requests
 from gateway.server.graphql.answers import Code
 from gateway.services import snapshot
@@ -172,6 +173,8 @@ def test_the_life_of_a_checkout_tells_the_real_times() -> None:
 def test_limits_are_the_real_ones() -> None:
     assert f"The token's `sub`, at most {SUBJECT_CHARACTERS_MAX} characters" in text_of("docs/clients.md")
     assert f"1 to {SUBJECT_CHARACTERS_MAX} printable characters" in text_of("docs/marketplace.md")
+    assert f"HS256 secret; at least {TOKEN_SECRET_BYTES_MIN} bytes:" in text_of("docs/settings.md")
+    assert f"in an array of at most {AUDIENCES_MAX}." in text_of("docs/settings.md")
     text = section(text_of("docs/clients.md"), "Limits")
 
     for row in (

@@ -84,6 +84,12 @@ def test_production_has_no_default_for_what_is_secret_or_its_own_and_says_so_at_
     )
 
 
+@pytest.mark.parametrize("secret", ["short", "x" * 31, "é" * 15])
+def test_development_refuses_a_token_secret_that_is_too_short_in_one_sentence(secret: str) -> None:
+    assert problems_of({"GATEWAY_JWT_SECRET": secret}) == ("GATEWAY_JWT_SECRET must be at least 32 bytes long.",)
+    assert load_settings({"GATEWAY_JWT_SECRET": "é" * 16}).jwt_secret is not None
+
+
 def test_a_staging_gateway_runs_in_production_with_test_keys() -> None:
     settings = load_settings(PRODUCTION | {"GATEWAY_STRIPE_API_KEY": "sk_test_51Habcdef"})
 
@@ -104,7 +110,7 @@ def test_a_staging_gateway_runs_in_production_with_test_keys() -> None:
         ({"STRIPE_API_BASE": "https://api.stripe.com.example.com"}, "GATEWAY_STRIPE_API_BASE must be unset or"),
         ({"STRIPE_API_BASE": "https://api.stripe.com@example.com"}, "GATEWAY_STRIPE_API_BASE must be scheme://host"),
         ({"JWT_SECRET": SECRET}, "GATEWAY_JWT_JWKS_URL: Exactly one of"),
-        ({"JWT_SECRET": "short", "JWT_JWKS_URL": ""}, "GATEWAY_JWT_SECRET must be at least 32 bytes long"),
+        ({"JWT_SECRET": "short", "JWT_JWKS_URL": ""}, "GATEWAY_JWT_SECRET must be at least 32 bytes long."),
         ({"JWT_JWKS_URL": "http://id.example.com/jwks"}, "GATEWAY_JWT_JWKS_URL must be an https address"),
         ({"JWT_JWKS_URL": "http://127.0.0.1/jwks"}, "GATEWAY_JWT_JWKS_URL must be an https address"),
         ({"JWT_JWKS_URL": "https://me:pw@id.example.com/"}, "GATEWAY_JWT_JWKS_URL must be an https address"),
@@ -198,7 +204,7 @@ def test_no_secret_is_ever_shown() -> None:
 def test_the_environment_wins_over_the_file_and_empty_counts_as_unset(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text(
-        "# a comment\nGATEWAY_PORT=9000\nexport GATEWAY_HOST='0.0.0.0'\nGATEWAY_JWT_SECRET='a$HOME'\n"
+        f"# a comment\nGATEWAY_PORT=9000\nexport GATEWAY_HOST='0.0.0.0'\nGATEWAY_JWT_SECRET='{SECRET}$HOME'\n"
         "OTHER=x\nGATEWAY_LOG_LEVEL\n"
     )
 
@@ -206,7 +212,7 @@ def test_the_environment_wins_over_the_file_and_empty_counts_as_unset(tmp_path: 
 
     assert (settings.host, settings.port, settings.sandbox_port) == ("0.0.0.0", 9001, 12111)
     assert settings.jwt_secret is not None
-    assert settings.jwt_secret.get_secret_value() == "a$HOME"
+    assert settings.jwt_secret.get_secret_value() == f"{SECRET}$HOME"
 
 
 def test_a_misspelt_line_of_the_file_is_found_too(tmp_path: Path) -> None:

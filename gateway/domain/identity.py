@@ -5,6 +5,8 @@ from typing import Final
 
 SCOPE_CHARGE = "billing:charge"
 SCOPE_ADMIN = "billing:admin"
+#: RFC 7518, 3.2: the secret of an HS256 signature is at least as long as its hash.
+TOKEN_SECRET_BYTES_MIN: Final = 32
 #: A subject goes to Stripe as the session's client_reference_id, which takes at most this many.
 SUBJECT_CHARACTERS_MAX: Final = 200
 

@@ -11,13 +11,13 @@ import orjson
 from aiohttp import hdrs, web
 
 from gateway.domain.clock import Clock, unix
-from gateway.domain.identity import SUBJECT_CHARACTERS_MAX, Caller, is_subject
+from gateway.domain.identity import SUBJECT_CHARACTERS_MAX, TOKEN_SECRET_BYTES_MIN, Caller, is_subject
 from gateway.server.jwks import RemoteKeys
 
 TOKEN_CHARACTERS_MAX = 8 * 1024
-SECRET_BYTES_MIN = 32
 LIFETIME_SECONDS_MAX = 24 * 60 * 60
 LEEWAY_SECONDS = 10
+AUDIENCES_MAX = 16
 REMEMBERED_TOKENS_MAX = 2048
 #: How long a good token is trusted without looking at its signature again; a withdrawn key counts after that.
 REMEMBERED_SECONDS_MAX = 300
@@ -51,8 +51,8 @@ class SharedSecret:
 
     def __init__(self, secret: str) -> None:
         encoded = secret.encode()
-        if len(encoded) < SECRET_BYTES_MIN:
-            raise ValueError(f"A token secret has at least {SECRET_BYTES_MIN} bytes; got {len(encoded)}.")
+        if len(encoded) < TOKEN_SECRET_BYTES_MIN:
+            raise ValueError(f"A token secret has at least {TOKEN_SECRET_BYTES_MIN} bytes; got {len(encoded)}.")
         self._key = SigningKey(encoded, "HS256")
 
     async def key_for(self, header: Mapping[str, Any]) -> SigningKey:
@@ -129,8 +129,8 @@ class TokenVerifier:
     def _check_parties(self, claims: Mapping[str, object]) -> None:
         if self._issuer is not None and claims.get("iss") != self._issuer:
             raise BadToken("The token is from another issuer.")
-        if self._audience is not None and claims.get("aud") != self._audience:
-            raise BadToken("The token is for another audience, or for several.")
+        if self._audience is not None and self._audience not in _audiences(claims):
+            raise BadToken("The token is for another audience.")
 
     def _remember(self, token: str, caller: Caller, *, until: float) -> None:
         self._remembered.pop(token, None)
@@ -185,6 +185,16 @@ def _subject(claims: Mapping[str, object]) -> str:
     if not isinstance(subject, str) or not is_subject(subject):
         raise BadToken(f"The claim sub is a text of 1 to {SUBJECT_CHARACTERS_MAX} printable characters.")
     return subject
+
+
+def _audiences(claims: Mapping[str, object]) -> Sequence[str]:
+    """Whom the token is for: one text, or an array of them (RFC 7519, 4.1.3)."""
+    audience = claims.get("aud")
+    listed = cast("list[object]", audience) if isinstance(audience, list) else [audience]
+    texts = [one for one in listed if isinstance(one, str)]
+    if len(texts) != len(listed) or not 1 <= len(texts) <= AUDIENCES_MAX:
+        raise BadToken(f"The claim aud is a text, or an array of 1 to {AUDIENCES_MAX} texts.")
+    return texts
 
 
 def _scopes(claims: Mapping[str, object]) -> frozenset[str]:

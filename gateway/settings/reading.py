@@ -13,9 +13,9 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from gateway.domain.identity import TOKEN_SECRET_BYTES_MIN
 from gateway.logs import scrub
 from gateway.settings.model import (
-    JWT_SECRET_BYTES_MIN,
     PREFIX,
     SANDBOX_API_KEY,
     SANDBOX_WEBHOOK_SECRET,
@@ -83,7 +83,7 @@ def _development_defaults(given: Mapping[str, str], jwt_secret_file: Path | None
 
 
 def _new_secret() -> str:
-    return secrets.token_hex(JWT_SECRET_BYTES_MIN)
+    return secrets.token_hex(TOKEN_SECRET_BYTES_MIN)
 
 
 def _kept_secret(file: Path) -> str:
@@ -102,8 +102,8 @@ def _kept_secret(file: Path) -> str:
         secret = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError((f"{variable('jwt_secret')} must be set, for {file} cannot be used: {error}.",)) from None
-    if len(secret) < JWT_SECRET_BYTES_MIN:
-        raise SettingsError((f"{file} must hold a secret of at least {JWT_SECRET_BYTES_MIN} bytes: delete it.",))
+    if len(secret) < TOKEN_SECRET_BYTES_MIN:
+        raise SettingsError((f"{file} must hold a secret of at least {TOKEN_SECRET_BYTES_MIN} bytes: delete it.",))
     return secret
 
 

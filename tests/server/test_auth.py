@@ -18,6 +18,7 @@ from multidict import CIMultiDict
 from gateway.domain.clock import ManualClock
 from gateway.domain.identity import Caller
 from gateway.server.auth import (
+    AUDIENCES_MAX,
     REMEMBERED_SECONDS_MAX,
     REMEMBERED_TOKENS_MAX,
     TOKEN_CHARACTERS_MAX,
@@ -163,11 +164,31 @@ async def test_a_configured_issuer_must_match(changes: dict[str, object]) -> Non
     assert (await verifier(issuer="good").verify(signed(claims(iss="good")))).subject == "user_1"
 
 
-@pytest.mark.parametrize("changes", [{}, {"aud": "other"}, {"aud": ["billing"]}, {"aud": ["billing", "other"]}])
-async def test_a_configured_audience_must_match_alone(changes: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"aud": "other"},
+        {"aud": "billing "},
+        {"aud": ["other"]},
+        {"aud": []},
+        {"aud": ["billing", 7]},
+        {"aud": [["billing"]]},
+        {"aud": {"billing": "billing"}},
+        {"aud": None},
+        {"aud": ["billing"] * (AUDIENCES_MAX + 1)},
+    ],
+)
+async def test_a_token_for_another_audience_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(BadToken):
         await verifier(audience="billing").verify(signed(claims(**changes)))
-    assert (await verifier(audience="billing").verify(signed(claims(aud="billing")))).subject == "user_1"
+
+
+@pytest.mark.parametrize(
+    "audience", ["billing", ["billing"], ["other", "billing"], ["billing", *["other"] * (AUDIENCES_MAX - 1)]]
+)
+async def test_a_token_for_this_audience_among_others_is_good(audience: object) -> None:
+    assert (await verifier(audience="billing").verify(signed(claims(aud=audience)))).subject == "user_1"
 
 
 async def test_issuer_and_audience_are_not_looked_at_when_not_configured() -> None:
