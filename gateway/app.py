@@ -1,7 +1,7 @@
 """The composition root: the one place where the parts of the gateway are made and joined."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -41,6 +41,7 @@ from gateway.settings import JobEngineName, Settings
 from gateway.stripe_service import open_stripe
 from gateway.worker import EventWorker
 from models.stripe_event import EventState
+from resolvers.budget import Budget
 from resolvers.context import Context
 from resolvers.need import plan_need
 from resolvers.schema import schema
@@ -194,13 +195,14 @@ def _edge(gateway: Gateway, charges: ChargeQueue) -> GraphQLEdge:
         audience=gateway.settings.jwt_audience,
     )
 
-    def new_context(caller: Caller | None, request: web.Request) -> Context:
-        return Context(gateway.billing, caller, charges)
+    def new_contexts(caller: Caller | None, request: web.Request) -> Callable[[], Context]:
+        budget = Budget()
+        return lambda: Context(gateway.billing, caller, charges, budget)
 
     return GraphQLEdge(
         schema,
         authenticate=Authenticator(verifier).authenticate,
-        new_context=new_context,
+        new_contexts=new_contexts,
         plan=plan_need,
         new_error_id=_new_id,
         unavailable=(DatabaseUnavailable, TooManyWaiting),

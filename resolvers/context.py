@@ -1,7 +1,7 @@
-"""What a resolver may use: who asks, the parts of the gateway, and the snapshot loaded for this request."""
+"""What a resolver may use: who asks, the parts of the gateway, and the snapshot loaded for this run."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import strawberry
 from graphql import GraphQLError
@@ -10,10 +10,8 @@ from gateway.domain.identity import Caller
 from gateway.services.billing import Billing
 from gateway.services.marketplace.queue import ChargeQueue
 from gateway.services.snapshot import Need, Snapshot, load_snapshot
-from resolvers.need import NeedPlan, TooManyPages, check_pages
-
-#: How often the queries of one request together may ask Stripe: it is slow, and bounds how often it may be asked.
-PROVIDER_LOOKS_MAX: Final = 1
+from resolvers.budget import Budget, TooManyPages
+from resolvers.need import NeedPlan
 
 
 class NeedsSignIn(GraphQLError):
@@ -30,16 +28,6 @@ class NeedsScope(GraphQLError):
         super().__init__(f"This needs a token with the scope {scope}.", extensions={"code": "FORBIDDEN"})
 
 
-class TooManyLooks(GraphQLError):
-    """A request reads, and may ask the payment provider only so often for that."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            f"A request asks for at most {PROVIDER_LOOKS_MAX} billingTimeline.",
-            extensions={"code": "QUERY_TOO_COMPLEX"},
-        )
-
-
 class Asked(Protocol):
     """A query about to run: the plan of its document (see plan_need) and its coerced variables."""
 
@@ -51,15 +39,15 @@ class Asked(Protocol):
 
 
 class Context:
-    """One per request (queries of a batch share it), so nothing of one caller can reach another."""
+    """One for each run of queries and each mutation, of one caller. What they may cost together is the `budget`'s."""
 
-    def __init__(self, billing: Billing, caller: Caller | None, charges: ChargeQueue) -> None:
+    def __init__(self, billing: Billing, caller: Caller | None, charges: ChargeQueue, budget: Budget) -> None:
         self.billing = billing
         self.charges = charges
         self.caller = caller
+        self.budget = budget
         self._snapshot: Snapshot | None = None
         self._refused: TooManyPages | None = None
-        self._provider_looks = 0
 
     @property
     def subject(self) -> str:
@@ -84,23 +72,13 @@ class Context:
         if scope not in self.caller.scopes:
             raise NeedsScope(scope)
 
-    def ask_provider(self) -> None:
-        """Go on for a field that asks Stripe, as long as the request has not asked too often.
-
-        Raises:
-            TooManyLooks: it has.
-        """
-        self._provider_looks += 1
-        if self._provider_looks > PROVIDER_LOOKS_MAX:
-            raise TooManyLooks
-
     @property
     def snapshot(self) -> Snapshot:
         """What was loaded for the caller.
 
         Raises:
             NeedsSignIn: nobody is signed in.
-            TooManyPages: more was asked for than is loaded at once, so nothing was.
+            TooManyPages: more was asked for than a request may load, so nothing was.
         """
         if self.caller is None:
             raise NeedsSignIn
@@ -110,7 +88,7 @@ class Context:
         return self._snapshot
 
     async def load(self, need: Need) -> Snapshot:
-        """Fetch the caller's snapshot anew."""
+        """Fetch the caller's snapshot anew; the budget was asked before."""
         today = self.billing.clock.now().date()
         self._snapshot = await load_snapshot(self.billing.database, subject=self.subject, need=need, today=today)
         return self._snapshot
@@ -119,21 +97,16 @@ class Context:
         """Load at once what a run of queries reads; an anonymous caller has nothing to load."""
         if self.caller is None:
             return
-        try:
-            total = self._total(needs)
-        except TooManyPages as refusal:
-            self._refused = refusal  # each field that would have read it says so; the others answer
-        else:
-            await self.load(total)
-
-    @staticmethod
-    def _total(needs: Sequence[Asked]) -> Need:
         total = Need()
         for asked in needs:
             assert isinstance(asked.plan, NeedPlan), "planned by plan_need"
             total |= asked.plan.need(asked.variables)
-        check_pages(total)
-        return total
+        try:
+            self.budget.load(total)
+        except TooManyPages as refusal:
+            self._refused = refusal  # each field that would have read it says so; the others answer
+        else:
+            await self.load(total)
 
 
 Info: TypeAlias = strawberry.Info[Context, None]

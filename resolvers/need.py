@@ -11,7 +11,6 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
-    GraphQLError,
     GraphQLInterfaceType,
     GraphQLNamedType,
     GraphQLObjectType,
@@ -28,7 +27,7 @@ from graphql import (
     get_named_type,
 )
 
-from gateway.services.snapshot import DAYS_MAX, PAGES_MAX, EarningPageNeed, Need, PageNeed, PayoutPageNeed
+from gateway.services.snapshot import DAYS_MAX, EarningPageNeed, Need, PageNeed, PayoutPageNeed
 from resolvers.connections import PAGE_ROWS_DEFAULT, BadPage, earning_page_need, page_need, payout_page_need
 
 DAYS_DEFAULT: Final = 30
@@ -71,12 +70,8 @@ class NeedPlan:
     payouts: tuple[PageAsked, ...]
 
     def need(self, variables: Mapping[str, object]) -> Need:
-        """The need for these variables. A page or series that cannot be is left out: its own field says so.
-
-        Raises:
-            TooManyPages: more different pages than one request may ask for.
-        """
-        need = Need(
+        """The need for these variables. A page or series that cannot be is left out: its own field says so."""
+        return Need(
             plan=self.plan,
             wallet=self.wallet,
             entries=_pages(self.entries, variables, page_need),
@@ -86,29 +81,6 @@ class NeedPlan:
             earning_entries=_pages(self.earning_entries, variables, earning_page_need),
             payouts=_pages(self.payouts, variables, payout_page_need),
         )
-        check_pages(need)
-        return need
-
-
-class TooManyPages(GraphQLError):
-    """More different pages than one statement should fetch."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(
-            f"A request asks for at most {PAGES_MAX} different pages of one list; got {count}.",
-            extensions={"code": "QUERY_TOO_COMPLEX"},
-        )
-
-
-def check_pages(need: Need) -> None:
-    """Bound each list's pages.
-
-    Raises:
-        TooManyPages: one has more.
-    """
-    for pages in (need.entries, need.earning_entries, need.payouts):
-        if len(pages) > PAGES_MAX:
-            raise TooManyPages(len(pages))
 
 
 def days_need(days: object) -> int:

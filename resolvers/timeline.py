@@ -81,7 +81,7 @@ _SessionId = Annotated[strawberry.ID, strawberry.argument(description="cs_…")]
 async def resolve_billing_timeline(info: Info, session_id: _SessionId) -> BillingTimeline | None:
     context = info.context
     subject = context.subject
-    context.ask_provider()
+    context.budget.look()
     found = await owner_timeline(context.billing, subject=subject, session_id=session_id)
     return None if found is None else _timeline_type(found)
 

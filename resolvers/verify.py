@@ -44,6 +44,7 @@ VerifyDepositResult = Annotated[
 
 async def resolve_verify_checkout(info: Info, input: VerifyInput) -> VerifyCheckoutResult:
     context, need = info.context, need_of_answer(info)
+    context.budget.load(need)
     await settle_checkout(
         context.billing, session_id=input.session_id, subject=context.subject, mode=CheckoutMode.SUBSCRIPTION
     )
@@ -54,6 +55,7 @@ async def resolve_verify_checkout(info: Info, input: VerifyInput) -> VerifyCheck
 
 async def resolve_verify_deposit(info: Info, input: VerifyInput) -> VerifyDepositResult:
     context, need = info.context, need_of_answer(info)
+    context.budget.load(need)
     settled = await settle_checkout(
         context.billing, session_id=input.session_id, subject=context.subject, mode=CheckoutMode.DEPOSIT
     )

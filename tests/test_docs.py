@@ -187,7 +187,7 @@ def test_limits_are_the_real_ones() -> None:
         f"| root fields | {DEFAULT.root_fields} of a query, {DEFAULT.mutation_fields} of a mutation |",
         f"| calls charged at once | {CALLS_AT_ONCE_MAX} |",
         f"| days of a series | {snapshot.DAYS_MAX} |",
-        f"| different pages of entries in one request | {snapshot.PAGES_MAX} |",
+        f"| different pages of one list in one request, those after a mutation counted anew | {snapshot.PAGES_MAX} |",
     ):
         assert row in text
     assert f"| {DEFAULT.cost:,} |" in text

@@ -87,6 +87,22 @@ async def test_a_request_looks_once_however_it_is_written(platform: Platform) ->
     assert len(await platform.stripe.requests()) == 2
 
 
+async def test_mutations_between_them_earn_no_second_look(each: Platform) -> None:
+    ann = each.person()
+    page = await ann.deposit_page()
+    look = {"query": TIMELINE, "variables": {"id": page.session_id}}
+    change = {"query": "mutation { updatePayoutSettings(input: { frequency: MANUAL }) { __typename } }"}
+    await each.stripe.forget_requests()
+
+    batch = await ann.send([look, change] * 4)
+
+    assert [answer["data"]["billingTimeline"] is None for answer in batch.body[::2]] == [False, True, True, True]
+    assert [answer["data"]["updatePayoutSettings"]["__typename"] for answer in batch.body[1::2]] == [
+        "UpdatePayoutSettingsSuccess"
+    ] * 4
+    assert len(await each.stripe.requests()) == 1
+
+
 async def test_a_stripe_that_does_not_answer_leaves_our_own_rows(platform: Platform) -> None:
     ann = platform.person()
     page = await ann.deposit_page()

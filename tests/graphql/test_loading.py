@@ -151,6 +151,47 @@ async def test_too_many_different_pages_are_refused_and_a_few_are_not(platform: 
     assert [answer["errors"][0]["extensions"]["code"] for answer in batch.body] == ["QUERY_TOO_COMPLEX"] * 3
 
 
+async def test_pages_of_a_request_add_up_across_its_mutations(each: Platform) -> None:
+    ann = await with_entries(each, 3)
+    page = await ann.deposit_page("2500")
+    await each.stripe.pay(page.url)
+    verify = {"query": VERIFY_DEPOSIT, "variables": {"input": {"sessionId": page.session_id}}}
+
+    def pages(numbers: range) -> Json:
+        asked = " ".join(f"p{n}: entries(first: {n}) {{ edges {{ cursor }} }}" for n in numbers)
+        return {"query": f"{{ wallet {{ {asked} }} plans {{ tier }} }}"}
+
+    reply = await ann.send([pages(range(1, 17)), verify, pages(range(1, 17))])
+    halves = await ann.send([pages(range(1, 9)), verify, pages(range(1, 9))])
+
+    first, verified, last = reply.body
+    assert ("errors" in first, "errors" in verified) == (False, False)
+    assert [error["extensions"]["code"] for error in last["errors"]] == ["QUERY_TOO_COMPLEX"]
+    assert last["errors"][0]["message"] == (
+        "A request loads at most 16 different pages of one list, and those after a mutation count anew; got 32."
+    )
+    assert (last["data"]["wallet"], len(last["data"]["plans"]) > 0) == (None, True)
+    assert ["errors" in answer for answer in halves.body] == [False, False, False]
+    await assert_books_balance(each.database)
+
+
+async def test_an_answer_over_the_limit_is_refused_before_its_mutation_begins(each: Platform) -> None:
+    ann = await with_entries(each, 3)
+    page = await ann.deposit_page("2500")
+    await each.stripe.pay(page.url)
+    pages = " ".join(f"p{n}: entries(first: {n}) {{ edges {{ cursor }} }}" for n in range(1, 18))
+
+    reply = await ann.post(
+        f"""mutation ($id: ID!) {{ verifyDeposit(input: {{ sessionId: $id }}) {{
+            ... on VerifyDepositSuccess {{ wallet {{ {pages} }} }} }} }}""",
+        id=page.session_id,
+    )
+
+    assert reply.codes == ["QUERY_TOO_COMPLEX"]
+    assert (await ann.wallet())["balance"]["amountCents"] == "6"
+    await assert_books_balance(each.database)
+
+
 async def test_the_answer_of_a_mutation_holds_whatever_it_selects(each: Platform) -> None:
     ann = await with_entries(each, 3)
     deposit, plan = await ann.deposit_page("2500"), await ann.checkout_page("PRO")

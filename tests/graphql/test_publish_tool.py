@@ -202,7 +202,9 @@ async def test_a_creator_who_could_never_sign_in_is_refused_before_it_earns(mark
     charged = await market.charge("1")
 
     assert (await market.person(nobody).post("{ plan { tier } }")).status == 401
-    assert refused["message"] == f"creatorId is the subject of a token, 1 to 200 printable characters; got {'c' * 40!r}."
+    assert (
+        refused["message"] == f"creatorId is the subject of a token, 1 to 200 printable characters; got {'c' * 40!r}."
+    )
     assert charged["code"] == "TOOL_NOT_FOUND"
     assert (await market.person("bob").wallet())["balance"]["amount"] == "1.00"
 

@@ -159,14 +159,22 @@ def test_a_setting_handed_over_empty_is_one_that_was_not_set() -> None:
 
 
 def test_money_settings_reach_the_composed_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {"GATEWAY_PLATFORM_FEE_BPS": "1500", "GATEWAY_EARNINGS_HOLD_HOURS": "24", "GATEWAY_STRIPE_ACCOUNT": "acct_1/test"}
+    told = {
+        "GATEWAY_PLATFORM_FEE_BPS": "1500",
+        "GATEWAY_EARNINGS_HOLD_HOURS": "24",
+        "GATEWAY_STRIPE_ACCOUNT": "acct_1/test",
+    }
     for name, value in told.items():
         monkeypatch.setitem(REQUIRED, name, value)
     environ = {name: interpolated(str(value)) for name, value in compose()["services"]["worker"]["environment"].items()}
 
     settings = load_settings(environ)
 
-    assert (settings.platform_fee_bps, settings.earnings_hold_hours, settings.stripe_account) == (1_500, 24, "acct_1/test")
+    assert (settings.platform_fee_bps, settings.earnings_hold_hours, settings.stripe_account) == (
+        1_500,
+        24,
+        "acct_1/test",
+    )
 
 
 def test_the_composed_gateway_has_time_to_finish_what_it_began() -> None:

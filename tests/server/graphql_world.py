@@ -1,7 +1,7 @@
 """A small schema behind the edge, with a journal of what ran and when."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -30,16 +30,22 @@ class World:
     journal: list[str] = field(default_factory=list[str])
     contexts: list["Context"] = field(default_factory=list["Context"])
     plans: list[str] = field(default_factory=list[str])
+    requests: int = 0
     total: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     prepare_raises: Exception | None = None
     prepare_waits: bool = False
 
-    def new_context(self, caller: Caller | None, request: web.Request) -> "Context":
-        context = Context(self, caller)
-        self.contexts.append(context)
-        return context
+    def new_contexts(self, caller: Caller | None, request: web.Request) -> Callable[[], "Context"]:
+        self.requests += 1
+
+        def new_context() -> Context:
+            context = Context(self, caller)
+            self.contexts.append(context)
+            return context
+
+        return new_context
 
     def plan(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> str:
         name = operation.name.value if operation.name else "anonymous"
@@ -200,7 +206,7 @@ def build_edge(world: World, **options: Any) -> GraphQLEdge:  # noqa: ANN401 - w
     ids = count(1)
     settings: dict[str, Any] = {
         "authenticate": Authenticator(verifier).authenticate,
-        "new_context": world.new_context,
+        "new_contexts": world.new_contexts,
         "plan": world.plan,
         "new_error_id": lambda: f"error-{next(ids)}",
         "unavailable": (DatabaseGone,),

@@ -1,6 +1,7 @@
 """What runs, in which order, over which load; and what a client learns when it goes wrong."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -71,6 +72,7 @@ async def test_mutations_of_a_batch_run_alone_and_in_order_with_fresh_loads_arou
         *("load 1", "read total"),
     ]
     assert [context.prepared for context in door.world.contexts] == [1, 0, 0, 1, 0, 1]
+    assert door.world.requests == 1, "what all of them may cost is kept in one place"
 
 
 async def test_queries_of_a_batch_run_side_by_side(door: Door) -> None:
@@ -214,10 +216,13 @@ async def test_a_planner_that_breaks_is_masked() -> None:
 
 
 async def test_a_context_that_cannot_be_made_is_masked() -> None:
-    def new_context(*_: object) -> Any:  # noqa: ANN401 - it makes nothing
+    def new_context() -> Any:  # noqa: ANN401 - it makes nothing
         raise RuntimeError("password")
 
-    async with open_door(new_context=new_context) as door:
+    def new_contexts(*_: object) -> Callable[[], Any]:
+        return new_context
+
+    async with open_door(new_contexts=new_contexts) as door:
         for source in ("{ hello }", "mutation { add(value: 1) }"):
             status, content = await door.post({"query": source})
             assert status == 500

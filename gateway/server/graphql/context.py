@@ -33,8 +33,8 @@ class OperationContext(Protocol):
         ...
 
 
-#: Makes the context of one run. Called without a caller when no token was sent.
-NewContext = Callable[[Caller | None, web.Request], OperationContext]
+#: Asked once a request, without a caller when no token was sent; what it gives makes the context of each run.
+NewContexts = Callable[[Caller | None, web.Request], Callable[[], OperationContext]]
 
 #: Works out, once for each operation of a valid document, what it reads. Kept beside the parsed document.
 Plan = Callable[[GraphQLSchema, DocumentNode, OperationDefinitionNode], object]

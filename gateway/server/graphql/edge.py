@@ -19,7 +19,7 @@ from gateway.server.graphql.answers import (
     refusal_response,
     single_response,
 )
-from gateway.server.graphql.context import Authenticate, NewContext, Plan
+from gateway.server.graphql.context import Authenticate, NewContexts, Plan
 from gateway.server.graphql.documents import Documents
 from gateway.server.graphql.execution import QUERY_SECONDS_MAX, Execution, Ready, graphql_schema_of
 from gateway.server.graphql.limits import Limits
@@ -68,7 +68,7 @@ class GraphQLEdge:
         schema: strawberry.Schema,
         *,
         authenticate: Authenticate,
-        new_context: NewContext,
+        new_contexts: NewContexts,
         plan: Plan,
         new_error_id: Callable[[], str],
         unavailable: tuple[type[Exception], ...] = (),
@@ -82,15 +82,16 @@ class GraphQLEdge:
     ) -> None:
         """An edge that may serve many applications at once; it keeps nothing of a caller between requests.
 
-        `plan` is asked once for each operation of a document, `new_context` once for each run of queries and for each
-        mutation (see gateway/server/graphql/context.py). Exceptions of the types in `unavailable` are answered with
-        SERVICE_UNAVAILABLE and 503; any other is a bug, answered with an id of `new_error_id`. `observe` hears of every
-        operation that ran, not of those that were refused before. `body_bytes_max` says how large a body may be, which
-        can depend on who sends it: a token is checked before the body is read.
+        `plan` is asked once for each operation of a document, `new_contexts` once for each request, and what it gives
+        once for each run of queries and each mutation (see gateway/server/graphql/context.py). Exceptions of the types
+        in `unavailable` are answered with SERVICE_UNAVAILABLE and 503; any other is a bug, answered with an id of
+        `new_error_id`. `observe` hears of every operation that ran, not of those that were refused before.
+        `body_bytes_max` says how large a body may be, which can depend on who sends it: a token is checked before the
+        body is read.
         """
         self._authenticate = authenticate
         self._observe = observe
-        self._new_context = new_context
+        self._new_contexts = new_contexts
         self._batch_max = batch_max
         self._body_seconds_max = body_seconds_max
         self._body_bytes_max = body_bytes_max
@@ -137,7 +138,7 @@ class GraphQLEdge:
         ready = [entry for entry in checked if isinstance(entry, Ready)]
         if any(entry.is_mutation for entry in ready):
             refuse_repeated_keys(body.raw)
-        executed = await self._execution.run(ready, lambda: self._new_context(caller, request))
+        executed = await self._execution.run(ready, self._new_contexts(caller, request))
         for entry, answer in zip(ready, executed, strict=True):
             self._observe(kind=entry.operation.kind.value, outcome="error" if "errors" in answer.body else "ok")
         ran = iter(executed)
