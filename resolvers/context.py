@@ -10,7 +10,7 @@ from gateway.domain.identity import Caller
 from gateway.services.billing import Billing
 from gateway.services.marketplace.queue import ChargeQueue
 from gateway.services.snapshot import Need, Snapshot, load_snapshot
-from resolvers.budget import Budget, TooManyPages
+from resolvers.budget import Budget, TooMuchToLoad
 from resolvers.need import NeedPlan
 
 
@@ -47,7 +47,7 @@ class Context:
         self.caller = caller
         self.budget = budget
         self._snapshot: Snapshot | None = None
-        self._refused: TooManyPages | None = None
+        self._refused: TooMuchToLoad | None = None
 
     @property
     def subject(self) -> str:
@@ -78,7 +78,7 @@ class Context:
 
         Raises:
             NeedsSignIn: nobody is signed in.
-            TooManyPages: more was asked for than a request may load, so nothing was.
+            TooMuchToLoad: more was asked for than a request may load, so nothing was.
         """
         if self.caller is None:
             raise NeedsSignIn
@@ -89,8 +89,13 @@ class Context:
 
     async def load(self, need: Need) -> Snapshot:
         """Fetch the caller's snapshot anew; the budget was asked before."""
-        today = self.billing.clock.now().date()
-        self._snapshot = await load_snapshot(self.billing.database, subject=self.subject, need=need, today=today)
+        self._snapshot = await load_snapshot(
+            self.billing.database,
+            subject=self.subject,
+            need=need,
+            today=self.billing.clock.now().date(),
+            payout_minimum_cents=self.billing.rules.payout_minimum_cents,
+        )
         return self._snapshot
 
     async def prepare(self, needs: Sequence[Asked]) -> None:
@@ -103,7 +108,7 @@ class Context:
             total |= asked.plan.need(asked.variables)
         try:
             self.budget.load(total)
-        except TooManyPages as refusal:
+        except TooMuchToLoad as refusal:
             self._refused = refusal  # each field that would have read it says so; the others answer
         else:
             await self.load(total)

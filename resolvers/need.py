@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast
+from uuid import UUID
 
 import strawberry
 from graphql import (
@@ -42,7 +43,7 @@ class Given:
     literal: object = None
     variable: str | None = None
 
-    def value(self, variables: Mapping[str, object], *, default: object) -> object:
+    def value(self, variables: Mapping[str, object], *, default: object = None) -> object:
         if self.variable is None:
             return self.literal
         return variables.get(self.variable, default)
@@ -68,6 +69,8 @@ class NeedPlan:
     days: tuple[Given, ...]
     earning_entries: tuple[PageAsked, ...]
     payouts: tuple[PageAsked, ...]
+    payout_ids: tuple[Given, ...]
+    standing: bool
 
     def need(self, variables: Mapping[str, object]) -> Need:
         """The need for these variables. A page or series that cannot be is left out: its own field says so."""
@@ -80,6 +83,8 @@ class NeedPlan:
             days=max((_days(given, variables) for given in self.days), default=0),
             earning_entries=_pages(self.earning_entries, variables, earning_page_need),
             payouts=_pages(self.payouts, variables, payout_page_need),
+            payout_ids=frozenset(filter(None, (payout_id_of(given.value(variables)) for given in self.payout_ids))),
+            standing=self.standing,
         )
 
 
@@ -92,6 +97,15 @@ def days_need(days: object) -> int:
     if type(days) is not int or not 1 <= days <= DAYS_MAX:
         raise BadPage(f"`days` is a whole number from 1 to {DAYS_MAX}; got {str(days)[:20]}.")
     return days
+
+
+def payout_id_of(id: object) -> UUID | None:
+    """The id, if it is spelled as we spell it: one payout has one id, also for what caches by it."""
+    try:
+        payout_id = UUID(str(id))
+    except ValueError:
+        return None
+    return payout_id if str(payout_id) == id else None
 
 
 def plan_need(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> NeedPlan:
@@ -117,6 +131,8 @@ def plan_need(schema: GraphQLSchema, document: DocumentNode, operation: Operatio
         days=tuple(_given(node, "days", DAYS_DEFAULT) for node in found("Earnings", "daily")),
         earning_entries=_asked(found("Earnings", "entries")),
         payouts=_asked(found("Query", "payouts")),
+        payout_ids=tuple(_given(node, "id", None) for node in found("Query", "payout")),
+        standing=leads_to("PayoutSettings"),
     )
 
 

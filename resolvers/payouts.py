@@ -3,7 +3,6 @@
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
-from uuid import UUID
 
 import strawberry
 
@@ -11,13 +10,11 @@ from gateway.domain.connecting import PayoutAccountStatus
 from gateway.domain.errors import ErrorCode
 from gateway.domain.payouts import PayoutState
 from gateway.domain.schedules import PayoutFrequency
-from gateway.services.customers import customer_id_of
 from gateway.services.payouts import (
     PayoutSettingsView,
     PayoutView,
-    find_payout,
-    payout_settings,
     request_payout,
+    settings_view,
     update_frequency,
 )
 from gateway.services.snapshot import PayoutPageNeed, Snapshot
@@ -31,6 +28,7 @@ from resolvers.connections import (
 from resolvers.context import Info
 from resolvers.errors import AmountOutOfRange, BillingProblem
 from resolvers.money import Money, money_of_cents
+from resolvers.need import payout_id_of
 from resolvers.scalars import BigInt
 
 strawberry.enum(PayoutFrequency, description="How often what is available is paid out by itself, if it is enough.")
@@ -149,18 +147,16 @@ def resolve_payouts(info: Info, first: _First = PAGE_ROWS_DEFAULT, after: _After
     return _connection(snapshot, payout_page_need(first, after))
 
 
-async def resolve_payout(info: Info, id: _PayoutId) -> Payout | None:
-    creator_id = customer_id_of(info.context.subject)
-    payout_id = _as_written(id)
-    if payout_id is None:
-        return None
-    found = await find_payout(info.context.billing.database, creator_id, payout_id)
+def resolve_payout(info: Info, id: _PayoutId) -> Payout | None:
+    named, payout_id = info.context.snapshot.named_payouts, payout_id_of(id)
+    found = None if payout_id is None else named.get(payout_id)
     return None if found is None else _payout_type(found)
 
 
-async def resolve_payout_settings(info: Info) -> PayoutSettings:
-    view = await payout_settings(info.context.billing, customer_id_of(info.context.subject))
-    return _settings_type(view)
+def resolve_payout_settings(info: Info) -> PayoutSettings:
+    standing = info.context.snapshot.standing
+    assert standing is not None, "loaded where it is asked for"
+    return _settings_type(settings_view(standing))
 
 
 async def resolve_update_payout_settings(info: Info, input: UpdatePayoutSettingsInput) -> UpdatePayoutSettingsResult:
@@ -175,15 +171,6 @@ async def resolve_request_payout(info: Info, input: RequestPayoutInput) -> Reque
         context.billing, subject=context.subject, amount_cents=input.amount_cents, client_key=input.idempotency_key
     )
     return RequestPayoutSuccess(payout=_payout_type(payout))
-
-
-def _as_written(id: str) -> UUID | None:
-    """The id, if it is spelled as we spell it: one payout has one id, also for what caches by it."""
-    try:
-        payout_id = UUID(id)
-    except ValueError:
-        return None
-    return payout_id if str(payout_id) == id else None
 
 
 def _connection(snapshot: Snapshot, need: PayoutPageNeed) -> PayoutConnection:

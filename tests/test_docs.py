@@ -188,6 +188,7 @@ def test_limits_are_the_real_ones() -> None:
         f"| calls charged at once | {CALLS_AT_ONCE_MAX} |",
         f"| days of a series | {snapshot.DAYS_MAX} |",
         f"| different pages of one list in one request, those after a mutation counted anew | {snapshot.PAGES_MAX} |",
+        f"| payouts named by their ids in one request, likewise | {snapshot.PAYOUT_IDS_MAX} |",
     ):
         assert row in text
     assert f"| {DEFAULT.cost:,} |" in text

@@ -58,7 +58,7 @@ class PayoutBlocker:
 class PayoutStanding:
     """All that decides whether a creator can be paid. `status` is None where no account was ever connected.
 
-    `disputed_micros` is what open disputes hold of the creator's earnings; `under_way_cents` a payout's amount.
+    `disputed` says that open disputes hold some of the creator's earnings; `under_way_cents` a payout's amount.
     """
 
     status: AccountStatus | None
@@ -66,7 +66,7 @@ class PayoutStanding:
     disabled_reason: str | None = None
     bank_failure: str | None = None
     available_micros: int
-    disputed_micros: int = 0
+    disputed: bool = False
     minimum_cents: int
     under_way_cents: int | None = None
 
@@ -123,9 +123,8 @@ def _money_blockers(standing: PayoutStanding) -> list[str]:
         found = [f"You owe {owed} from reversed sales; what you earn next covers it first."]
     else:
         found = [f"A payout is at least {minimum}; {format_usd_micros(standing.available_micros)} is available."]
-    if standing.disputed_micros > 0:
-        held = format_usd_micros(standing.disputed_micros)
-        found.append(f"{held} of your earnings is held until disputes about the money it was paid with are decided.")
+    if standing.disputed:
+        found.append("Some of your earnings are held until disputes about the money they were paid with are decided.")
     return found
 
 

@@ -91,17 +91,17 @@ def test_every_reason_is_told_at_once() -> None:
     worst = PayoutStanding(
         status=AccountStatus.UNDER_REVIEW,
         available_micros=-1,
-        disputed_micros=7 * DOLLAR,
+        disputed=True,
         minimum_cents=1_000,
         under_way_cents=1_000,
     )
 
     assert [one.code for one in blockers(worst)] == [NOT_READY, PROGRESS, BELOW, BELOW]
-    assert blockers(worst)[3].message.startswith("$7.00 of your earnings is held")
+    assert blockers(worst)[3].message.startswith("Some of your earnings are held until disputes")
 
 
 def test_money_held_by_disputes_is_no_reason_when_enough_is_available() -> None:
-    assert blockers(replace(READY, disputed_micros=7 * DOLLAR)) == ()
+    assert blockers(replace(READY, disputed=True)) == ()
 
 
 @pytest.mark.parametrize(

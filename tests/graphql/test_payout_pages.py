@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 
@@ -147,6 +148,49 @@ async def test_a_batch_with_payouts_is_one_statement_and_one_moment(each: Platfo
     assert [edge["node"]["id"] for edge in second["payouts"]["edges"]] == ids[1:]
     assert (third, other["earnings"]["available"]["amount"]) == (first, "50.00")
     assert (len(database.reads), database.transactions) == (1, 0)
+
+
+async def test_settings_and_payouts_by_their_ids_are_one_statement_however_often_they_are_named(each: Platform) -> None:
+    ann, ids = await with_history(each, 2)
+    database = counting_of(each.database)
+    fields = " ".join(f"s{n}: payoutSettings {{ minimum {{ amount }} blockers {{ code }} }}" for n in range(9))
+    fields += (
+        " ".join(f" p{n}: payout(id: $id{n % 2}) {{ id }}" for n in range(9)) + " earnings { available { amount } }"
+    )
+    many = {
+        "query": f"query ($id0: ID!, $id1: ID!) {{ {fields} }}",
+        "variables": {"id0": ids[0], "id1": ids[1]},
+    }
+    database.forget()
+
+    reply = await ann.person.send([many] * 8)
+
+    for answer in (entry["data"] for entry in reply.body):
+        assert [answer[f"s{n}"] for n in range(9)] == [{"minimum": {"amount": "10.00"}, "blockers": []}] * 9
+        assert [answer[f"p{n}"]["id"] for n in range(9)] == [ids[n % 2] for n in range(9)]
+        assert answer["earnings"] == {"available": {"amount": "50.00"}}
+    assert (len(database.reads), database.transactions) == (1, 0)
+
+
+async def test_a_request_names_16_payouts_at_most_and_a_foreign_one_is_none(platform: Platform) -> None:
+    ann, (known,) = await with_history(platform, 1)
+    eve = Creator(platform.person("eve"))
+
+    def named(count: int) -> str:
+        ids = [known, *(str(UUID(int=n)) for n in range(1, count))]
+        return "{ " + " ".join(f'p{n}: payout(id: "{one}") {{ id }}' for n, one in enumerate(ids)) + " }"
+
+    most, over = await ann.person.post(named(16)), await ann.person.post(named(17))
+    foreign = await eve.person.post(named(16))
+    halves = await ann.person.send([{"query": named(9)}, {"query": named(16)}])
+
+    assert most.body == {"data": {"p0": {"id": known}, **{f"p{n}": None for n in range(1, 16)}}}
+    assert foreign.body == {"data": {f"p{n}": None for n in range(16)}}
+    assert set(over.codes) == {"QUERY_TOO_COMPLEX"}
+    assert over.body["errors"][0]["message"] == (
+        "A request loads at most 16 payouts by their ids, and those after a mutation count anew; got 17."
+    )
+    assert ["errors" in answer for answer in halves.body] == [False, False], "the same ones are loaded once"
 
 
 async def test_a_payout_that_is_asked_for_in_a_batch_is_seen_by_what_follows(each: Platform) -> None:

@@ -11,6 +11,7 @@ from gateway.domain.ledger import BAD_DEBT, STRIPE
 from gateway.services.ledger import balance
 from gateway.services.marketplace.releases import release_due
 from gateway.services.marketplace.reversals import reverse_charge
+from gateway.services.payouts import payout_settings
 from gateway.services.purchases.settle import settle_checkout
 from gateway.services.taken_back.disputes import settle_dispute
 from gateway.services.taken_back.refunds import settle_refund
@@ -58,6 +59,25 @@ async def test_a_dispute_freezes_what_the_deposit_paid_and_winning_it_frees_that
     pass_time(market, HOLD)
     assert await market.release_all() == 10
     assert await market.balances("dan") == {"earn_available": 8 * DOLLAR}
+    await assert_books_balance(market.database)
+
+
+async def test_a_creator_is_told_that_a_dispute_holds_its_money_as_long_as_it_does(market: Market) -> None:
+    told = "Some of your earnings are held until disputes about the money they were paid with are decided."
+    deposit = await ten_calls(market)
+    await market.charge(market.call("dan", "t", "own"))
+
+    async def reasons() -> list[str]:
+        settings = await payout_settings(market.billing, market.customer_id("dan"))
+        return [blocker.message for blocker in settings.blockers]
+
+    before = await reasons()
+    await market.dispute(deposit, status="needs_response", withdrawn_cents=1_000)
+    held = await reasons()
+    await market.dispute(deposit, status="won", withdrawn_cents=0)
+
+    assert held == [*before, told]
+    assert await reasons() == before
     await assert_books_balance(market.database)
 
 

@@ -2,7 +2,7 @@
 
 from gateway.services.payouts.advance import advance_payout, do_payout_job
 from gateway.services.payouts.banking import follow_bank_payouts, settle_bank_payout
-from gateway.services.payouts.preferences import PayoutSettingsView, payout_settings, update_frequency
+from gateway.services.payouts.preferences import PayoutSettingsView, payout_settings, settings_view, update_frequency
 from gateway.services.payouts.reading import PayoutPage, PayoutView, find_payout
 from gateway.services.payouts.reserve import PAYOUT_JOB, request_payout
 from gateway.services.payouts.schedules import run_due_schedules
@@ -22,6 +22,7 @@ __all__ = [
     "payout_settings",
     "request_payout",
     "run_due_schedules",
+    "settings_view",
     "settle_bank_payout",
     "settle_transfer",
     "update_frequency",

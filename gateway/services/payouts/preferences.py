@@ -32,7 +32,7 @@ class PayoutSettingsView:
 
 async def payout_settings(billing: Billing, creator_id: UUID) -> PayoutSettingsView:
     """The creator's settings and every reason why no payout can be made now; Stripe is not asked."""
-    return await _load(billing, billing.database, creator_id)
+    return settings_view(await _load(billing, billing.database, creator_id))
 
 
 async def update_frequency(billing: Billing, *, subject: str, frequency: PayoutFrequency) -> PayoutSettingsView:
@@ -47,15 +47,15 @@ async def update_frequency(billing: Billing, *, subject: str, frequency: PayoutF
             "WHERE payout_settings.frequency <> $2",
             (creator_id, frequency.value, next_run_at(frequency, now), now),
         )
-        return await _load(billing, connection, creator_id)
+        return settings_view(await _load(billing, connection, creator_id))
 
     view = await billing.database.run(work)
     log.info("payout.frequency_set", frequency=frequency.value)
     return view
 
 
-async def _load(billing: Billing, reader: Reader, creator_id: UUID) -> PayoutSettingsView:
-    found = await load_standing(reader, creator_id, minimum_cents=billing.rules.payout_minimum_cents)
+def settings_view(found: CreatorStanding) -> PayoutSettingsView:
+    """What a creator sees of how it stands."""
     standing = found.standing
     return PayoutSettingsView(
         account_status=payout_account_status(standing.status),
@@ -65,6 +65,10 @@ async def _load(billing: Billing, reader: Reader, creator_id: UUID) -> PayoutSet
         next_payout_at=found.next_run_at,
         blockers=blockers(standing),
     )
+
+
+async def _load(billing: Billing, reader: Reader, creator_id: UUID) -> CreatorStanding:
+    return await load_standing(reader, creator_id, minimum_cents=billing.rules.payout_minimum_cents)
 
 
 def _next_amount(found: CreatorStanding) -> int | None:

@@ -8,27 +8,31 @@ from uuid import UUID
 import orjson
 
 from gateway.db import Row
-from gateway.db.rows import identifier_or_none, integer, integer_or_none, moment_or_none, text_or_none
+from gateway.db.rows import identifier_or_none, integer, integer_or_none, moment_or_none, text_or_none, truth
 from gateway.domain.charges import available
 from gateway.domain.connecting import AccountStatus
 from gateway.domain.payouts import PayoutStanding
 from gateway.domain.schedules import PayoutFrequency
 from gateway.services.ledger import Reader
 
-_STANDING: Final = """
-    SELECT a.id AS account_id, a.stripe_account_id, a.status, a.requirements, a.disabled_reason,
-        s.frequency, s.next_run_at, coalesce(l.balance_micros, 0) AS available_micros,
-        p.amount_cents AS under_way_cents,
-        (SELECT coalesce(sum(c.net_micros), 0) FROM tool_charge AS c
-            WHERE c.creator_id = $1 AND c.state = 'held') AS disputed_micros,
-        (SELECT CASE WHEN b.status = 'failed' THEN coalesce(b.failure_message, b.failure_code, 'for no given reason')
-            END FROM bank_payout AS b WHERE b.connected_account_id = a.id
-            ORDER BY b.created_at DESC LIMIT 1) AS bank_failure
-    FROM (SELECT 1 AS one) AS one
-    LEFT JOIN connected_account AS a ON a.creator_id = $1 AND a.closed_at IS NULL
-    LEFT JOIN payout_settings AS s ON s.creator_id = $1
-    LEFT JOIN ledger_account AS l ON l.id = $2
-    LEFT JOIN payout AS p ON p.creator_id = $1 AND p.state IN ('requested', 'processing', 'unknown')"""
+#: Alone in a statement, or beside what else a snapshot reads: {creator} and {available} stand for two parameters.
+#: Whether disputes hold something is asked, not how much: they may hold millions of charges.
+STANDING_COLUMNS: Final = """
+    a.id AS account_id, a.stripe_account_id, a.status AS account_status, a.requirements, a.disabled_reason,
+    s.frequency, s.next_run_at, coalesce(l.balance_micros, 0) AS standing_micros, p.amount_cents AS under_way_cents,
+    EXISTS (SELECT 1 FROM tool_charge AS c WHERE c.creator_id = {creator} AND c.state = 'held') AS disputed,
+    (SELECT CASE WHEN b.status = 'failed' THEN coalesce(b.failure_message, b.failure_code, 'for no given reason')
+        END FROM bank_payout AS b WHERE b.connected_account_id = a.id
+        ORDER BY b.created_at DESC LIMIT 1) AS bank_failure"""
+#: Of each at most one row.
+STANDING_JOINS: Final = """
+    LEFT JOIN connected_account AS a ON a.creator_id = {creator} AND a.closed_at IS NULL
+    LEFT JOIN payout_settings AS s ON s.creator_id = {creator}
+    LEFT JOIN ledger_account AS l ON l.id = {available}
+    LEFT JOIN payout AS p ON p.creator_id = {creator} AND p.state IN ('requested', 'processing', 'unknown')"""
+_STANDING: Final = f"SELECT {STANDING_COLUMNS} FROM (SELECT 1 AS one) AS one {STANDING_JOINS}".format(
+    creator="$1", available="$2"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +50,20 @@ async def load_standing(reader: Reader, creator_id: UUID, *, minimum_cents: int)
     """How the creator stands now, for the reader's view of the database; somebody unknown stands at nothing."""
     row = await reader.fetch_one(_STANDING, (creator_id, available(creator_id).id))
     assert row is not None, "the statement always has one row"
-    status, frequency = text_or_none(row, "status"), text_or_none(row, "frequency")
+    return read_standing(row, minimum_cents=minimum_cents)
+
+
+def read_standing(row: Row, *, minimum_cents: int) -> CreatorStanding:
+    """The standing in a row that has its columns."""
+    status, frequency = text_or_none(row, "account_status"), text_or_none(row, "frequency")
     return CreatorStanding(
         standing=PayoutStanding(
             status=None if status is None else AccountStatus(status),
             requirements=_requirements(row),
             disabled_reason=text_or_none(row, "disabled_reason"),
             bank_failure=text_or_none(row, "bank_failure"),
-            available_micros=integer(row, "available_micros"),
-            disputed_micros=integer(row, "disputed_micros"),
+            available_micros=integer(row, "standing_micros"),
+            disputed=truth(row, "disputed"),
             minimum_cents=minimum_cents,
             under_way_cents=integer_or_none(row, "under_way_cents"),
         ),

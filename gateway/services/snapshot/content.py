@@ -7,7 +7,8 @@ from types import MappingProxyType
 from uuid import UUID
 
 from gateway.domain.subscriptions import FREE_PLAN, HeldPlan
-from gateway.services.payouts.reading import PayoutPage
+from gateway.services.payouts.reading import PayoutPage, PayoutView
+from gateway.services.payouts.standing import CreatorStanding
 from gateway.services.snapshot.needs import EarningPageNeed, PageNeed, PayoutPageNeed
 
 
@@ -104,3 +105,6 @@ class Snapshot:
     days: Mapping[date, DayRow] = field(default_factory=lambda: MappingProxyType({}))
     earning_entries: Mapping[EarningPageNeed, EarningPage] = field(default_factory=lambda: MappingProxyType({}))
     payouts: Mapping[PayoutPageNeed, PayoutPage] = field(default_factory=lambda: MappingProxyType({}))
+    #: Of the payouts named, those that there are.
+    named_payouts: Mapping[UUID, PayoutView] = field(default_factory=lambda: MappingProxyType({}))
+    standing: CreatorStanding | None = None

@@ -7,6 +7,8 @@ from uuid import UUID
 PAGE_ROWS_MAX = 100
 #: Different pages of one connection a request may ask for; the document's cost limit stops most of them earlier.
 PAGES_MAX = 16
+#: Payouts a request may name by their ids.
+PAYOUT_IDS_MAX = 16
 #: Days of a daily series.
 DAYS_MAX = 366
 
@@ -37,7 +39,7 @@ class PayoutPageNeed:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """The parts to load; pages and days are named, everything else is a yes or no."""
+    """The parts to load; pages, payouts and days are named, everything else is a yes or no."""
 
     plan: bool = False
     wallet: bool = False
@@ -49,6 +51,9 @@ class Need:
     days: int = 0
     earning_entries: frozenset[EarningPageNeed] = frozenset()
     payouts: frozenset[PayoutPageNeed] = frozenset()
+    payout_ids: frozenset[UUID] = frozenset()
+    #: How the creator can be paid, and what stands in the way.
+    standing: bool = False
 
     def __or__(self, other: "Need") -> "Need":
         return Need(
@@ -60,6 +65,8 @@ class Need:
             days=max(self.days, other.days),
             earning_entries=self.earning_entries | other.earning_entries,
             payouts=self.payouts | other.payouts,
+            payout_ids=self.payout_ids | other.payout_ids,
+            standing=self.standing or other.standing,
         )
 
     def __bool__(self) -> bool:

@@ -77,6 +77,12 @@ def read_payouts(column: object, first: int) -> PayoutPage:
     return PayoutPage(payouts=tuple(_payout(row) for row in rows[:first]), has_older=len(rows) > first)
 
 
+def read_named_payouts(column: object) -> Mapping[UUID, PayoutView]:
+    """The payouts that were named and are there, by their ids."""
+    payouts = map(_payout, _rows(column))
+    return MappingProxyType({payout.id: payout for payout in payouts})
+
+
 def _rows(column: object) -> list[list[object]]:
     """A list that the database built as JSON; PostgreSQL has NULL for an empty one."""
     return cast("list[list[object]]", json.loads(_text(column)) if column is not None else [])

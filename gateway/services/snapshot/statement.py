@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 from gateway.db import Dialect
+from gateway.services.payouts.standing import STANDING_COLUMNS, STANDING_JOINS
 
 STATEMENTS_CACHED_MAX: Final = 256
 
@@ -14,7 +15,7 @@ _NAME: Final = re.compile(r"@(\w+)")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """All that the statement's text depends on; of a page, whether it has a cursor."""
+    """All that the statement's text depends on; of a page, whether it has a cursor; of payouts named, how many."""
 
     plan: bool
     wallet: bool
@@ -24,6 +25,8 @@ class Shape:
     days: bool
     earning_pages: tuple[bool, ...]
     payout_pages: tuple[bool, ...]
+    payout_ids: int
+    standing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,8 @@ _PAYOUTS: Final = (
     "ORDER BY id DESC LIMIT @paid_first{n}"
 )
 
+_NAMED_PAYOUTS: Final = f"SELECT {_PAYOUT_COLUMNS} FROM payout WHERE creator_id = @customer AND id IN ({{ids}})"
+
 
 @lru_cache(maxsize=STATEMENTS_CACHED_MAX)
 def statement_for(dialect: Dialect, shape: Shape) -> Statement:
@@ -123,6 +128,10 @@ def statement_for(dialect: Dialect, shape: Shape) -> Statement:
         rows = _ENTRIES.format(older=f" AND p.seq < @before{n}" if has_cursor else "", n=n)
         columns.append(_list(dialect, rows, columns=_ENTRY_COLUMNS, order="seq DESC", name=f"page{n}"))
     columns += _earnings_columns(dialect, shape)
+    columns += _payout_columns(dialect, shape)
+    if shape.standing:
+        columns.append(STANDING_COLUMNS.format(creator="@customer", available="@available"))
+        source += STANDING_JOINS.format(creator="@customer", available="@available")
     return _numbered(f"SELECT {', '.join(columns)} FROM {source}")
 
 
@@ -138,9 +147,17 @@ def _earnings_columns(dialect: Dialect, shape: Shape) -> list[str]:
     for n, has_cursor in enumerate(shape.earning_pages):
         rows = _EARNING_ENTRIES.format(older=f" AND id < @earned_before{n}" if has_cursor else "", n=n)
         columns.append(_list(dialect, rows, columns=_EARNING_COLUMNS, order="id DESC", name=f"earned{n}"))
+    return columns
+
+
+def _payout_columns(dialect: Dialect, shape: Shape) -> list[str]:
+    columns: list[str] = []
     for n, has_cursor in enumerate(shape.payout_pages):
         rows = _PAYOUTS.format(older=f" AND id < @paid_before{n}" if has_cursor else "", n=n)
         columns.append(_list(dialect, rows, columns=_PAYOUT_COLUMNS, order="id DESC", name=f"paid{n}"))
+    if shape.payout_ids:
+        rows = _NAMED_PAYOUTS.format(ids=", ".join(f"@payout{n}" for n in range(shape.payout_ids)))
+        columns.append(_list(dialect, rows, columns=_PAYOUT_COLUMNS, order="id DESC", name="named_payouts"))
     return columns
 
 
