@@ -1,24 +1,7 @@
 """One paid call of a tool, with the price and the share of its moment."""
 
-from enum import StrEnum
-
 from tortoise import fields
 from tortoise.models import Model
-
-
-class ChargeState(StrEnum):
-    """Where the creator's net is.
-
-    pending -> available once its hold is over; held while the deposit it came from is disputed, then back or lost;
-    own (a creator's call of its own tool) is never payable; reversed went back to the consumer.
-    """
-
-    PENDING = "pending"
-    AVAILABLE = "available"
-    HELD = "held"
-    OWN = "own"
-    REVERSED = "reversed"
-    LOST = "lost"
 
 
 class ToolCharge(Model):

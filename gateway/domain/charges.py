@@ -1,11 +1,22 @@
 """A paid call in plain Python: what is asked, what it becomes in the ledger, and what the caller is told."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from uuid import UUID
 
 from gateway.domain.errors import BillingError
-from gateway.domain.ledger import ACCOUNTS_KEPT_MAX, FEES, Account, AccountKind, EntryDraft, EntryKind, Line, wallet
+from gateway.domain.ledger import (
+    ACCOUNTS_KEPT_MAX,
+    BAD_DEBT,
+    FEES,
+    Account,
+    AccountKind,
+    EntryDraft,
+    EntryKind,
+    Line,
+    wallet,
+)
 from gateway.domain.tools import Split
 
 
@@ -16,6 +27,21 @@ class Call:
     call_id: str
     tool_id: str
     consumer_id: UUID
+
+
+class ChargeState(StrEnum):
+    """Where the creator's net is.
+
+    pending -> available once its hold is over; held while the deposit it came from is disputed, then back or lost;
+    own (a creator's call of its own tool) is never payable; reversed went back to the consumer.
+    """
+
+    PENDING = "pending"
+    AVAILABLE = "available"
+    HELD = "held"
+    OWN = "own"
+    REVERSED = "reversed"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +82,19 @@ def held(creator_id: UUID) -> Account:
 
 def receivable(customer_id: UUID) -> Account:
     return Account(AccountKind.RECEIVABLE, customer_id)
+
+
+def earned_account(creator_id: UUID, state: ChargeState) -> Account:
+    """Where the net of a charge in this state is; available may go below zero, as it may have been paid out."""
+    match state:
+        case ChargeState.PENDING:
+            return pending(creator_id)
+        case ChargeState.HELD | ChargeState.OWN:
+            return held(creator_id)
+        case ChargeState.LOST:
+            return BAD_DEBT
+        case ChargeState.AVAILABLE | ChargeState.REVERSED:
+            return available(creator_id)
 
 
 def charge_draft(call: Call, listing: Listing, split: Split) -> EntryDraft:

@@ -1,7 +1,10 @@
 """Where the time comes from: handed in, so that tests can move it."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
+
+#: Clocks of nodes differ by at most this; what is planned for later than that was planned by a broken clock.
+CLOCKS_DIFFER_MAX: Final = timedelta(hours=2)
 
 
 class Clock(Protocol):

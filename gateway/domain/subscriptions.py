@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from gateway.domain.clock import unix
 from gateway.domain.plans import BillingInterval, PlanStatus, Tier
@@ -11,6 +12,10 @@ from gateway.domain.plans import BillingInterval, PlanStatus, Tier
 _ENTITLED = {"active": PlanStatus.ACTIVE, "trialing": PlanStatus.TRIALING, "past_due": PlanStatus.PAST_DUE}
 #: Stripe's words for one that exists, can come back to life, and gives nothing meanwhile.
 _DORMANT = {"unpaid": PlanStatus.UNPAID, "paused": PlanStatus.PAUSED, "incomplete": PlanStatus.INCOMPLETE}
+#: Stripe's words for one that is over for good.
+ENDED_SUBSCRIPTIONS: Final = frozenset({"canceled", "incomplete_expired"})
+#: A payment of a completed session in one of these states will not come any more.
+_DEAD_PAYMENTS: Final = frozenset({"canceled", "requires_payment_method"})
 _STATUS_WORTH = {PlanStatus.ACTIVE: 2, PlanStatus.TRIALING: 1, PlanStatus.PAST_DUE: 0}
 
 
@@ -145,3 +150,13 @@ def _worth(item: SubscriptionFacts) -> tuple[int, int, int, str]:
     assert item.tier is not None, "compared after every tier is known"
     period_end = unix(item.current_period_end) if item.current_period_end else 0
     return item.tier.rank, _STATUS_WORTH[_ENTITLED[item.status]], period_end, item.subscription_id
+
+
+def payment_is_dead(*, of_subscription: bool, payment_status: str | None, subscription_status: str | None) -> bool:
+    """Whether a completed session's money will never come: its payment ended, or its subscription did.
+
+    A session of a subscription has no payment of its own. What Stripe does not know is None, and proves nothing.
+    """
+    if of_subscription:
+        return subscription_status in ENDED_SUBSCRIPTIONS
+    return payment_status in _DEAD_PAYMENTS

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from gateway.domain.clock import CLOCKS_DIFFER_MAX
 from gateway.services.belonging import keep_to_the_account
 from gateway.services.billing import Billing
 from gateway.services.books.checking import BooksReport, check_books
@@ -19,7 +20,7 @@ from gateway.services.jobs.listing import tidy_jobs
 from gateway.services.jobs.schedule import enqueue_periodic
 from gateway.services.ledger.rows import as_int, as_time
 from gateway.services.marketplace.releases import release_due
-from gateway.services.payouts import follow_bank_payouts, run_due_schedules, wake_overdue
+from gateway.services.payouts import SCHEDULES_AT_ONCE_MAX, follow_bank_payouts, run_due_schedules, wake_overdue
 from gateway.services.plans.due import sync_due_plans
 from gateway.services.purchases.stale import sweep_checkouts
 from gateway.services.reconciling import reconcile_when_due
@@ -28,12 +29,8 @@ log = structlog.stdlib.get_logger()
 
 #: Batches of releases in one round.
 RELEASES_AT_ONCE_MAX: Final = 20
-#: Creators whose schedules are seen to in one round: well within its time, on a slow machine too.
-SCHEDULES_AT_ONCE_MAX: Final = 100
 #: How often the books are checked, by whichever node is first.
 BOOKS_EVERY: Final = timedelta(hours=1)
-#: Clocks of nodes differ by at most this; a check planned for later than that was planned by a broken clock.
-CLOCKS_DIFFER_MAX: Final = timedelta(hours=2)
 #: Faults that are logged one by one; their number is logged whatever it is.
 FAULTS_LOGGED_MAX: Final = 20
 
@@ -125,7 +122,7 @@ def _log_faults(report: BooksReport) -> None:
 CHORES: Final = (
     Chore(name="release", every_seconds=5, work=release_earnings),
     Chore(name="checkpoint", every_seconds=2, work=checkpoint_accounts),
-    Chore(name="accounts", every_seconds=30, work=sync_due_accounts),
+    Chore(name="creator_accounts", every_seconds=30, work=sync_due_accounts),
     Chore(name="schedules", every_seconds=15, work=begin_payouts),
     Chore(name="overdue_payouts", every_seconds=60, work=wake_overdue),
     Chore(name="bank_payouts", every_seconds=60, work=follow_bank_payouts),
@@ -135,7 +132,7 @@ CHORES: Final = (
     Chore(name="event_gaps", every_seconds=gaps.EVERY_SECONDS, work=gaps.fill_gaps, round_seconds_max=40),
     Chore(name="checkouts", every_seconds=15, work=sweep_checkouts, round_seconds_max=300),
     Chore(name="plans", every_seconds=5, work=sync_due_plans, round_seconds_max=300),
-    Chore(name="account", every_seconds=600, work=keep_to_the_account),
+    Chore(name="stripe_account", every_seconds=600, work=keep_to_the_account),
     Chore(name="state", every_seconds=15, work=report_state),
     Chore(name="events", every_seconds=10, work=report_events),
     Chore(name="payloads", every_seconds=60, work=drop_payloads),

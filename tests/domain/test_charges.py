@@ -5,8 +5,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.charges import Call, Listing, charge_draft, held, pending
-from gateway.domain.ledger import FEES, IDEM_CHARACTERS_MAX, EntryKind, wallet
+from gateway.domain.charges import Call, ChargeState, Listing, available, charge_draft, earned_account, held, pending
+from gateway.domain.ledger import BAD_DEBT, FEES, IDEM_CHARACTERS_MAX, EntryKind, wallet
 from gateway.domain.tools import (
     BPS_WHOLE,
     CALL_ID_CHARACTERS_MAX,
@@ -68,3 +68,14 @@ def test_two_consumers_may_use_one_call_id_and_another_price_is_another_content(
     assert draft(ANN, 100).idem != draft(BOB, 100).idem
     assert draft(ANN, 100).idem == draft(ANN, 200).idem
     assert draft(ANN, 100).digest != draft(ANN, 200).digest
+
+
+def test_every_state_of_a_charge_says_where_its_net_is() -> None:
+    assert {state: earned_account(BOB, state) for state in ChargeState} == {
+        ChargeState.PENDING: pending(BOB),
+        ChargeState.AVAILABLE: available(BOB),
+        ChargeState.HELD: held(BOB),
+        ChargeState.OWN: held(BOB),
+        ChargeState.REVERSED: available(BOB),
+        ChargeState.LOST: BAD_DEBT,
+    }

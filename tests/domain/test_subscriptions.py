@@ -15,6 +15,7 @@ from gateway.domain.subscriptions import (
     Reduction,
     SubscriptionFacts,
     blocks_purchase,
+    payment_is_dead,
     reduce_subscriptions,
 )
 
@@ -268,3 +269,29 @@ def test_a_paid_tier_is_held_exactly_while_something_entitles_to_it(items: list[
     best = max((item.tier.rank for item in entitled if item.tier), default=0)
 
     assert reduce(*items).plan.tier.rank == best
+
+
+@pytest.mark.parametrize(
+    ("of_subscription", "payment_status", "subscription_status", "dead"),
+    [
+        (False, "requires_payment_method", None, True),
+        (False, "canceled", None, True),
+        (False, "processing", None, False),
+        (False, None, "canceled", False),
+        (True, None, "canceled", True),
+        (True, None, "incomplete_expired", True),
+        (True, "requires_payment_method", "incomplete", False),
+        (True, "canceled", None, False),
+    ],
+)
+def test_money_that_will_never_come_is_told_by_what_was_to_pay_it(
+    of_subscription: bool,
+    payment_status: str | None,
+    subscription_status: str | None,
+    dead: bool,
+) -> None:
+    told = payment_is_dead(
+        of_subscription=of_subscription, payment_status=payment_status, subscription_status=subscription_status
+    )
+
+    assert told is dead

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from gateway.db import Database, open_database
-from gateway.domain.clock import SystemClock
+from gateway.domain.clock import CLOCKS_DIFFER_MAX, SystemClock
 from gateway.domain.ledger import STRIPE
 from gateway.server.auth import make_token
-from gateway.services.events.inbox import CLOCKS_DIFFER_MAX
 from gateway.services.ledger import balance
 from tests.faults.life import Life
 from tests.support.books import assert_books_balance

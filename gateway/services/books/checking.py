@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway.db import Dialect, Parameters, Row
-from gateway.domain.charges import Call, Listing, charge_draft
+from gateway.domain.charges import Call, ChargeState, Listing, charge_draft
 from gateway.domain.ledger import EntryKind, MalformedEntry
 from gateway.domain.money import cents_to_micros
 from gateway.domain.tools import Split, split_price
@@ -23,12 +23,8 @@ from gateway.services.books.statements import (
     ENTRIES,
 )
 from gateway.services.books.walk import CREATORS_AT_ONCE_MAX, Check
-from gateway.services.ledger import Fault, Reader, verify_books
+from gateway.services.ledger import FAULTS_MAX, Fault, Reader, verify_books
 from gateway.services.ledger.rows import as_int, as_uuid
-from models.tool_charge import ChargeState
-
-#: Faults after which a check stops looking for more.
-FAULTS_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from gateway.db import Connection, Database, Row
+from gateway.domain.clock import CLOCKS_DIFFER_MAX
 from gateway.services.ledger.rows import as_int, as_time
 from gateway.stripe_service import WebhookEvent
 from models.stripe_event import EventState
@@ -32,8 +33,6 @@ RETRY_SECONDS_FIRST = 1
 RETRY_SECONDS_MAX = 3600
 #: Longest pause while nothing clear is heard: what waits is tried soon after the silence ends.
 UNCLEAR_RETRY_SECONDS_MAX = 45
-#: Clocks of nodes differ by at most this; what is planned for later than that was planned by a broken clock.
-CLOCKS_DIFFER_MAX = timedelta(hours=2)
 #: Among how many held events the silent ones are looked for.
 HELD_LOOKED_AT_MAX = 1000
 #: More doublings than lead to the longest pause; beyond that the number itself would grow without end.

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gateway.services.events.inbox import CLOCKS_DIFFER_MAX, LEASE_SECONDS, HeldEvent
+from gateway.domain.clock import CLOCKS_DIFFER_MAX
+from gateway.services.events.inbox import LEASE_SECONDS, HeldEvent
 
 
 @dataclass(frozen=True, slots=True)

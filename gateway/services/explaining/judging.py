@@ -1,19 +1,15 @@
 """From two sides to the facts of a verdict: what our rows say beside what Stripe says."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from gateway.domain.errors import ProviderError
+from gateway.domain.subscriptions import payment_is_dead
 from gateway.domain.verdicts import PurchaseFacts, SessionStanding
 from gateway.services.billing import Billing
 from gateway.services.explaining.rows import OurSide, standing_of
 from gateway.services.purchases.settle import misfits
 from gateway.stripe_service import SessionLook, is_session_id
 from models.checkout import CheckoutState
-
-#: A payment of a completed session in one of these states will not come any more.
-_DEAD_PAYMENTS: Final = frozenset({"canceled", "requires_payment_method"})
-_ENDED_SUBSCRIPTIONS: Final = frozenset({"canceled", "incomplete_expired"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +71,12 @@ def _standing(look: SessionLook) -> SessionStanding:
         return SessionStanding.OPEN
     if session.status == "expired":
         return SessionStanding.EXPIRED
-    ended = subscription is not None and subscription.status in _ENDED_SUBSCRIPTIONS
-    dead = session.subscription_id is None and session.payment_intent_status in _DEAD_PAYMENTS
-    return SessionStanding.DEAD if ended or dead else SessionStanding.BANK
+    dead = payment_is_dead(
+        of_subscription=session.subscription_id is not None,
+        payment_status=session.payment_intent_status,
+        subscription_status=subscription.status if subscription else None,
+    )
+    return SessionStanding.DEAD if dead else SessionStanding.BANK
 
 
 def _plan_fits(ours: OurSide, theirs: StripeSide) -> bool:

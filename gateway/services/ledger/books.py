@@ -13,7 +13,8 @@ from gateway.services.ledger.reading import Reader
 from gateway.services.ledger.rows import as_int, as_optional_text, as_optional_uuid, as_uuid
 
 BATCH_ROWS_MAX: Final = 500
-FAULTS_MAX: Final = 1000
+#: Faults after which a check stops looking for more.
+FAULTS_MAX: Final = 1_000
 _BEFORE_FIRST: Final = UUID(int=0)
 
 _ENTRIES: Final = """

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from gateway.db import Connection
-from gateway.domain.charges import Call, Charged, ChargeOutcome, Listing, charge_draft
+from gateway.domain.charges import Call, Charged, ChargeOutcome, ChargeState, Listing, charge_draft
 from gateway.domain.errors import IdempotencyConflict, InsufficientFunds, ToolNotFound
 from gateway.domain.ledger import EntryConflict, FloorBroken, Recorded, wallet
 from gateway.domain.money import format_usd_micros
@@ -15,7 +15,6 @@ from gateway.domain.tools import Split, split_price
 from gateway.services.billing import Billing
 from gateway.services.ledger import Outcome, record_many
 from gateway.services.marketplace.statements import ChargeRow, NewCharge, charge_statements
-from models.tool_charge import ChargeState
 
 #: Calls of one transaction.
 CALLS_AT_ONCE_MAX: Final = 500

@@ -7,16 +7,16 @@ from uuid import UUID
 import structlog
 
 from gateway.db import Connection
-from gateway.domain.charges import available, held, pending
+from gateway.domain.charges import ChargeState, earned_account
 from gateway.domain.errors import IdempotencyConflict, InvalidInput
-from gateway.domain.ledger import BAD_DEBT, FEES, Account, EntryDraft, EntryKind, Line, wallet
+from gateway.domain.ledger import FEES, EntryDraft, EntryKind, Line, wallet
 from gateway.domain.tools import CALL_ID_CHARACTERS_MAX, checked_id, checked_name
 from gateway.services.billing import Billing
 from gateway.services.customers import customer_id_of, lock_customer
 from gateway.services.ledger import record
 from gateway.services.marketplace.earning_events import add_earning_event, correct_day
 from gateway.services.taken_back.receivables import cover_receivable
-from models.tool_charge import ChargeState, ToolCharge
+from models.tool_charge import ToolCharge
 
 log = structlog.stdlib.get_logger()
 
@@ -69,7 +69,7 @@ async def _lock_charge(connection: Connection, consumer_id: UUID, call_id: str) 
 async def _reverse(connection: Connection, charge: ToolCharge, *, reason: str, operator: str, now: datetime) -> None:
     lines = (
         Line(wallet(charge.consumer_id), charge.gross_micros),
-        Line(earned_account(charge), -charge.net_micros),
+        Line(earned_account(charge.creator_id, ChargeState(charge.state)), -charge.net_micros),
         Line(FEES, -charge.fee_micros),
     )
     recorded = await record(
@@ -99,16 +99,3 @@ async def _reverse(connection: Connection, charge: ToolCharge, *, reason: str, o
         now=now,
     )
     await cover_receivable(connection, charge.consumer_id, cause=f"rev:{charge.id}", now=now)
-
-
-def earned_account(charge: ToolCharge) -> Account:
-    """Where the net of a charge is now; available may go below zero, as it may have been paid out."""
-    match ChargeState(charge.state):
-        case ChargeState.PENDING:
-            return pending(charge.creator_id)
-        case ChargeState.HELD | ChargeState.OWN:
-            return held(charge.creator_id)
-        case ChargeState.LOST:
-            return BAD_DEBT
-        case ChargeState.AVAILABLE | ChargeState.REVERSED:
-            return available(charge.creator_id)

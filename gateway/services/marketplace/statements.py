@@ -9,10 +9,9 @@ from uuid import UUID
 
 from gateway.db import Connection, Dialect, Row
 from gateway.db.batches import list_parameter, row_parameters
-from gateway.domain.charges import Call, Listing
+from gateway.domain.charges import Call, ChargeState, Listing
 from gateway.domain.tools import Split
 from gateway.services.ledger.rows import as_int, as_time, as_uuid
-from models.tool_charge import ChargeState
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ from gateway.services.payouts.banking import follow_bank_payouts, settle_bank_pa
 from gateway.services.payouts.preferences import PayoutSettingsView, payout_settings, settings_view, update_frequency
 from gateway.services.payouts.reading import PayoutPage, PayoutView, find_payout
 from gateway.services.payouts.reserve import PAYOUT_JOB, request_payout
-from gateway.services.payouts.schedules import run_due_schedules
+from gateway.services.payouts.schedules import SCHEDULES_AT_ONCE_MAX, run_due_schedules
 from gateway.services.payouts.transfers import settle_transfer
 from gateway.services.payouts.unfinished import cancel_payout, wake_overdue
 
 __all__ = [
     "PAYOUT_JOB",
+    "SCHEDULES_AT_ONCE_MAX",
     "PayoutPage",
     "PayoutSettingsView",
     "PayoutView",

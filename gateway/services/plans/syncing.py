@@ -9,7 +9,14 @@ import structlog
 from gateway.db import Connection
 from gateway.domain.errors import ProviderRejected
 from gateway.domain.plans import BillingInterval, Catalogue, PlanStatus, Tier
-from gateway.domain.subscriptions import FREE_PLAN, HeldPlan, Reduction, SubscriptionFacts, reduce_subscriptions
+from gateway.domain.subscriptions import (
+    ENDED_SUBSCRIPTIONS,
+    FREE_PLAN,
+    HeldPlan,
+    Reduction,
+    SubscriptionFacts,
+    reduce_subscriptions,
+)
 from gateway.services.billing import Billing
 from gateway.services.customers import lock_customer, stripe_customers_of
 from gateway.services.events.inbox import Alongside
@@ -25,7 +32,6 @@ SYNCED_EVERY = timedelta(days=1)
 AFTER_A_MOMENT = timedelta(minutes=2)
 #: A sync that was begun and not finished is begun again after this.
 UNFINISHED = timedelta(minutes=10)
-_ENDED = frozenset({"canceled", "incomplete_expired"})
 
 _INTERVALS = {"month": BillingInterval.MONTHLY, "year": BillingInterval.YEARLY}
 
@@ -51,7 +57,7 @@ async def sync_plan(billing: Billing, *, customer_id: UUID, alongside: Alongside
         reduction = reduce_subscriptions(facts, previous=held_plan(row), now=now, grace=billing.rules.past_due_grace)
         written = row.applied_ticket < ticket
         if written:
-            live = any(item.status not in _ENDED for item in subscriptions)
+            live = any(item.status not in ENDED_SUBSCRIPTIONS for item in subscriptions)
             overtaken = row.ticket > ticket  # whoever took the later ticket may yet fail
             due_at = now + UNFINISHED if overtaken else next_sync_at(reduction.plan, live=live, now=now)
             await _write_plan(connection, customer_id, reduction.plan, ticket=ticket, now=now, due_at=due_at)

@@ -12,6 +12,7 @@ from gateway.db import Connection
 from gateway.domain.errors import PaymentFailed, PaymentPending, SessionExpired, SessionNotFound
 from gateway.domain.ledger import EntryKind, deposit_draft
 from gateway.domain.money import cents_to_micros
+from gateway.domain.subscriptions import payment_is_dead
 from gateway.services.billing import Billing
 from gateway.services.customers import customer_id_of, lock_customer
 from gateway.services.events.inbox import Alongside
@@ -29,9 +30,6 @@ RETRY_OPEN_MS = 2_000
 RETRY_BANK_MS = 30_000
 
 _MODES = {CheckoutMode.DEPOSIT: "payment", CheckoutMode.SUBSCRIPTION: "subscription"}
-#: A payment of a completed session in one of these states will not come any more.
-_DEAD_PAYMENTS = frozenset({"canceled", "requires_payment_method"})
-_ENDED_SUBSCRIPTIONS = frozenset({"canceled", "incomplete_expired"})
 
 
 class CheckoutMismatch(SessionNotFound):
@@ -249,7 +247,7 @@ async def _note_unpaid(billing: Billing, checkout: Checkout, session: CheckoutSe
     if session.status == "expired":
         await close_checkout(billing, checkout.id, CheckoutState.EXPIRED)
         raise SessionExpired("The payment page was not used in time; start again.")
-    if checkout.state == CheckoutState.FAILED or await _payment_is_dead(billing, session):
+    if checkout.state == CheckoutState.FAILED or await _is_dead(billing, session):
         await close_checkout(billing, checkout.id, CheckoutState.FAILED)
         raise PaymentFailed("The bank did not make the payment; nothing was taken. Start again to try another way.")
 
@@ -264,12 +262,14 @@ async def _note_unpaid(billing: Billing, checkout: Checkout, session: CheckoutSe
     )
 
 
-async def _payment_is_dead(billing: Billing, session: CheckoutSession) -> bool:
-    """Whether a completed session's money will never come: its payment ended, or its subscription did."""
-    if session.subscription_id is None:
-        return session.payment_intent_status in _DEAD_PAYMENTS
-    subscription = await billing.stripe.retrieve_subscription(session.subscription_id)
-    return subscription is not None and subscription.status in _ENDED_SUBSCRIPTIONS
+async def _is_dead(billing: Billing, session: CheckoutSession) -> bool:
+    subscription_id = session.subscription_id
+    subscription = await billing.stripe.retrieve_subscription(subscription_id) if subscription_id else None
+    return payment_is_dead(
+        of_subscription=subscription_id is not None,
+        payment_status=session.payment_intent_status,
+        subscription_status=subscription.status if subscription else None,
+    )
 
 
 _NOT_FOUND = "You have no checkout session with this id."

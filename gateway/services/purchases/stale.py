@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from gateway.db import Connection, Row
+from gateway.domain.clock import CLOCKS_DIFFER_MAX
 from gateway.domain.errors import (
     BillingError,
     PaymentFailed,
@@ -18,7 +19,6 @@ from gateway.domain.errors import (
     SessionNotFound,
 )
 from gateway.services.billing import Billing
-from gateway.services.events.inbox import CLOCKS_DIFFER_MAX
 from gateway.services.ledger.rows import as_int, as_optional_text, as_time, as_uuid
 from gateway.services.purchases.hosted import FIRST_LOOK
 from gateway.services.purchases.settle import CheckoutMismatch, PageStillOpen, close_unmade, settle_checkout

@@ -7,17 +7,16 @@ from uuid import UUID
 
 from gateway.db import Connection
 from gateway.db.batches import list_parameter
-from gateway.domain.charges import available, held, pending
-from gateway.domain.ledger import BAD_DEBT, Account, EntryDraft, EntryKind, Line
+from gateway.domain.charges import ChargeState, earned_account
+from gateway.domain.ledger import BAD_DEBT, EntryDraft, EntryKind, Line
 from gateway.services.billing import Billing
 from gateway.services.customers import lock_customer
 from gateway.services.ledger import Reader, record_many
 from gateway.services.ledger.rows import as_int, as_uuid
 from gateway.services.marketplace.earning_events import add_earning_event, correct_day
-from gateway.services.marketplace.reversals import earned_account
 from gateway.services.taken_back.provenance import entries_paid_by
 from models.deposit_dispute import DisputeState
-from models.tool_charge import ChargeState, ToolCharge
+from models.tool_charge import ToolCharge
 
 #: Charges moved in one transaction.
 MOVED_AT_ONCE_MAX: Final = 200
@@ -213,7 +212,9 @@ class _Step:
 
     def _draft(self, move: _Move) -> EntryDraft | None:
         """None when the money is there already: one dispute hands a frozen charge to another."""
-        source, goal = earned_account(move.charge), _account(move.charge, move.goal)
+        creator_id = move.charge.creator_id
+        source = earned_account(creator_id, ChargeState(move.charge.state))
+        goal = earned_account(creator_id, move.goal)
         if source == goal:
             return None
         against = move.goal is ChargeState.LOST or (source != BAD_DEBT and move.goal is ChargeState.HELD)
@@ -224,18 +225,6 @@ class _Step:
             ref=self._round.dispute_id,
             description="Earning frozen by a dispute" if move.goal is ChargeState.HELD else "Dispute decided",
         )
-
-
-def _account(charge: ToolCharge, state: ChargeState) -> Account:
-    match state:
-        case ChargeState.PENDING:
-            return pending(charge.creator_id)
-        case ChargeState.HELD | ChargeState.OWN:
-            return held(charge.creator_id)
-        case ChargeState.LOST:
-            return BAD_DEBT
-        case ChargeState.AVAILABLE | ChargeState.REVERSED:
-            return available(charge.creator_id)
 
 
 async def _paid(reader: Reader, customer_id: UUID, income_idem: str, dispute_id: str) -> tuple[UUID, ...]:
