@@ -9,11 +9,11 @@ import strawberry
 from gateway.services.snapshot import DayRow, EarningPageNeed, EarningRow, Snapshot
 from resolvers.connections import PAGE_ROWS_DEFAULT, PageInfo, earning_page_need, encode_earning_cursor, page_info
 from resolvers.context import Info
+from resolvers.enums import publish_enum
 from resolvers.money import Money, money_of_micros
 from resolvers.need import DAYS_DEFAULT, days_need
 
 
-@strawberry.enum(description="Why earnings changed.")
 class EarningKind(StrEnum):
     TOOL_CALL = "TOOL_CALL"
     REFUND = "REFUND"
@@ -21,6 +21,20 @@ class EarningKind(StrEnum):
     PAYOUT = "PAYOUT"
     PAYOUT_RETURNED = "PAYOUT_RETURNED"
     ADJUSTMENT = "ADJUSTMENT"
+
+
+publish_enum(
+    EarningKind,
+    description="Why earnings changed.",
+    values={
+        EarningKind.TOOL_CALL: "A tool was called and paid for.",
+        EarningKind.REFUND: "A sale was taken back.",
+        EarningKind.DISPUTE: "A sale was lost in a dispute about the money it was paid with, or won back.",
+        EarningKind.PAYOUT: "Money was reserved for a payout, or had left with one after all.",
+        EarningKind.PAYOUT_RETURNED: "Money of a payout came back.",
+        EarningKind.ADJUSTMENT: "A correction made by hand.",
+    },
+)
 
 
 @strawberry.type(description="What was sold on one UTC day, as far as it stands: what is taken back leaves its day.")
@@ -71,7 +85,9 @@ class Earnings:
     available: Money = strawberry.field(
         description="Can be paid out now. Negative when a sale was taken back after it was paid out."
     )
-    pending: Money = strawberry.field(description="Held until the clearing period ends.")
+    pending: Money = strawberry.field(
+        description="Held until the clearing period ends and the deposit behind it has cleared."
+    )
     held: Money = strawberry.field(
         description="Frozen by open disputes; and what the creator's calls of its own tools came to, for good."
     )

@@ -8,10 +8,35 @@ from gateway.domain import errors
 from gateway.domain.errors import ErrorCode
 from gateway.services.snapshot import Need
 from resolvers.context import Context
+from resolvers.enums import publish_enum
 from resolvers.money import Money, money_of_micros
 from resolvers.plan import Plan, plan_type
 
-strawberry.enum(ErrorCode, description="What a caller can branch on. Every member is documented in docs/errors.md.")
+publish_enum(
+    ErrorCode,
+    description="What a caller can branch on. Every member is documented in docs/errors.md.",
+    values={
+        ErrorCode.REDIRECT_NOT_ALLOWED: "A URL to send the browser back to is not on the list of allowed origins.",
+        ErrorCode.AMOUNT_OUT_OF_RANGE: "An amount is outside its limits.",
+        ErrorCode.INVALID_INPUT: "A field of the input is not as it must be.",
+        ErrorCode.TIER_NOT_PURCHASABLE: "The tier is not for sale.",
+        ErrorCode.ALREADY_SUBSCRIBED: "There is a live subscription; it is changed in the billing portal.",
+        ErrorCode.SESSION_NOT_FOUND: "The caller has no such payment session.",
+        ErrorCode.PAYMENT_PENDING: "Nothing is paid yet; ask again later.",
+        ErrorCode.PAYMENT_FAILED: "The payment was tried and will not come; nothing was taken.",
+        ErrorCode.SESSION_EXPIRED: "The payment page was not used in time, or another purchase replaced it.",
+        ErrorCode.NO_BILLING_ACCOUNT: "The caller has never begun a purchase, so there is nothing to manage.",
+        ErrorCode.INSUFFICIENT_FUNDS: "The wallet does not hold what the call costs; nothing was taken.",
+        ErrorCode.TOOL_NOT_FOUND: "There is no such tool, or it is not for sale.",
+        ErrorCode.PAYOUTS_NOT_READY: "There is no account that can be paid.",
+        ErrorCode.BELOW_MINIMUM_PAYOUT: "Less is available than a payout may be.",
+        ErrorCode.PAYOUT_IN_PROGRESS: "Another payout is being made.",
+        ErrorCode.IDEMPOTENCY_CONFLICT: "The key, or the id of the call, was used before for something else.",
+        ErrorCode.IN_PROGRESS: "Another purchase cannot be put aside at this moment; try again in a few seconds.",
+        ErrorCode.PROVIDER_UNAVAILABLE: "The payment provider gave no clear answer; try again with the same key.",
+        ErrorCode.PROVIDER_REJECTED: "The payment provider said no, for certain; nothing was done.",
+    },
+)
 
 
 @strawberry.interface(

@@ -6,12 +6,21 @@ from enum import StrEnum
 import strawberry
 
 from gateway.domain.money import cents_to_micros, micros_to_cents, micros_to_decimal
+from resolvers.enums import publish_enum
 from resolvers.scalars import BigInt
 
 
-@strawberry.enum(description="The currency of every amount.")
 class Currency(StrEnum):
     USD = "USD"
+
+
+publish_enum(
+    Currency,
+    description="The currency of every amount.",
+    values={
+        Currency.USD: "US dollars.",
+    },
+)
 
 
 @strawberry.type(description="An amount of money; never a floating-point number.")

@@ -26,16 +26,34 @@ from resolvers.connections import (
     payout_page_need,
 )
 from resolvers.context import Info
+from resolvers.enums import publish_enum
 from resolvers.errors import AmountOutOfRange, BillingProblem
 from resolvers.money import Money, money_of_cents
 from resolvers.need import payout_id_of
 from resolvers.scalars import BigInt
 
-strawberry.enum(PayoutFrequency, description="How often what is available is paid out by itself, if it is enough.")
-strawberry.enum(PayoutAccountStatus, description="How the creator's account at Stripe stands.")
+publish_enum(
+    PayoutFrequency,
+    description="How often what is available is paid out by itself, if it is enough.",
+    values={
+        PayoutFrequency.MANUAL: "Never by itself: only when asked for.",
+        PayoutFrequency.WEEKLY: "Every Monday at 00:00 UTC.",
+        PayoutFrequency.MONTHLY: "On the 1st of every month at 00:00 UTC.",
+    },
+)
+publish_enum(
+    PayoutAccountStatus,
+    description="How the creator's account at Stripe stands.",
+    values={
+        PayoutAccountStatus.NOT_CONNECTED: "There is none; connectPayouts begins one.",
+        PayoutAccountStatus.ONBOARDING: "Begun and not finished; connectPayouts goes on with it.",
+        PayoutAccountStatus.UNDER_REVIEW: "All is handed in and Stripe is looking at it.",
+        PayoutAccountStatus.READY: "Can be paid.",
+        PayoutAccountStatus.RESTRICTED: "Cannot be paid until Stripe has what it wants; connectPayouts leads there.",
+    },
+)
 
 
-@strawberry.enum(description="How far a payout is.")
 class PayoutStatus(StrEnum):
     REQUESTED = "REQUESTED"
     PROCESSING = "PROCESSING"
@@ -46,12 +64,28 @@ class PayoutStatus(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+publish_enum(
+    PayoutStatus,
+    description="How far a payout is.",
+    values={
+        PayoutStatus.REQUESTED: "The money is reserved; nothing has been sent.",
+        PayoutStatus.PROCESSING: "It is being sent to the creator's account at Stripe.",
+        PayoutStatus.IN_TRANSIT: "Stripe has it and is bringing it to the bank.",
+        PayoutStatus.PAID: "It is at the bank.",
+        PayoutStatus.FAILED: "It will not arrive; failureMessage says why and what became of the money.",
+        PayoutStatus.CANCELED: "Called off by an operator before it was sent; the money is available again.",
+        PayoutStatus.UNKNOWN: "Stripe has not said whether it was sent; ends by itself, and nothing is sent twice.",
+    },
+)
+
+
 _STATUSES = {state: PayoutStatus[state.name] for state in PayoutState}
 
 
 @strawberry.type(
-    description="Money on its way from the platform to a creator's bank. REQUESTED, PROCESSING, "
-    "IN_TRANSIT, PAID; or FAILED; or UNKNOWN while Stripe has not said whether it was sent, which ends by itself."
+    description="Money on its way from the platform to a creator's bank. REQUESTED, PROCESSING, IN_TRANSIT, PAID; "
+    "or FAILED, or CANCELED by an operator; or UNKNOWN while Stripe has not said whether it was sent, which ends by "
+    "itself."
 )
 class Payout:
     id: strawberry.ID = strawberry.field(description="Stays the same for this payout.")

@@ -8,11 +8,40 @@ from gateway.domain.plans import BillingInterval, PlanStatus, Tier
 from gateway.domain.plans import PlanOffer as Offer
 from gateway.domain.subscriptions import HeldPlan
 from resolvers.context import Info
+from resolvers.enums import publish_enum
 from resolvers.money import Money, money_of_cents
 
-strawberry.enum(Tier, description="What a customer holds, from the least to the most.")
-strawberry.enum(BillingInterval, description="How often a plan is paid for.")
-strawberry.enum(PlanStatus, description="How the plan stands, in Stripe's words for a Subscription.")
+publish_enum(
+    Tier,
+    description="What a customer holds, from the least to the most.",
+    values={
+        Tier.FREE: "What everybody has without paying.",
+        Tier.STARTER: "The smallest plan for sale.",
+        Tier.PRO: "The plan in the middle.",
+        Tier.BUSINESS: "The largest plan for sale.",
+    },
+)
+publish_enum(
+    BillingInterval,
+    description="How often a plan is paid for.",
+    values={
+        BillingInterval.MONTHLY: "Every month.",
+        BillingInterval.YEARLY: "Every year, at a discount.",
+    },
+)
+publish_enum(
+    PlanStatus,
+    description="How the plan stands, in Stripe's words for a Subscription.",
+    values={
+        PlanStatus.ACTIVE: "Paid for; FREE is always ACTIVE.",
+        PlanStatus.TRIALING: "In a trial that costs nothing yet.",
+        PlanStatus.PAST_DUE: "The last renewal was not paid; the tier is kept until graceEndsAt.",
+        PlanStatus.INCOMPLETE: "The first payment has not come; there is no tier yet.",
+        PlanStatus.UNPAID: "Renewals were not paid and are not tried any more; the tier is gone until they are.",
+        PlanStatus.PAUSED: "On hold, without a tier, until it is resumed.",
+        PlanStatus.CANCELED: "Over; the tier is gone.",
+    },
+)
 
 
 @strawberry.type(description="The plan a customer holds; FREE when none was bought.")

@@ -1,6 +1,7 @@
-"""Scalars of the contract that GraphQL does not have: BigInt and Decimal."""
+"""Scalars of the contract that GraphQL does not have: BigInt, Decimal and DateTime."""
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, NewType
 
@@ -70,6 +71,18 @@ def _parse_decimal(value: object) -> Decimal:
         f"integer; got {shown}.",
         extensions={"code": "BAD_REQUEST"},
     )
+
+
+def _serialize_moment(value: object) -> str:
+    assert isinstance(value, datetime), "a DateTime is a datetime"
+    assert value.tzinfo is not None, "a moment knows its time zone"
+    return value.astimezone(UTC).isoformat()
+
+
+#: Only ever an answer: no input holds a moment.
+DATE_TIME: Final[ScalarDefinition] = strawberry.scalar(
+    name="DateTime", description="ISO 8601 with time zone, always UTC.", serialize=_serialize_moment
+)
 
 
 DECIMAL: Final[ScalarDefinition] = strawberry.scalar(

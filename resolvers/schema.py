@@ -1,5 +1,6 @@
 """Every root field on one screen."""
 
+from datetime import datetime
 from decimal import Decimal
 
 import strawberry
@@ -23,7 +24,7 @@ from resolvers.payouts import (
 )
 from resolvers.plan import Plan, PlanOffer, resolve_plan, resolve_plans
 from resolvers.portal import resolve_portal
-from resolvers.scalars import BIG_INT, DECIMAL, BigInt
+from resolvers.scalars import BIG_INT, DATE_TIME, DECIMAL, BigInt
 from resolvers.timeline import BillingTimeline, resolve_billing_timeline
 from resolvers.tools import resolve_publish_tool
 from resolvers.verify import resolve_verify_checkout, resolve_verify_deposit
@@ -109,6 +110,6 @@ schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
     types=[UserError],
-    config=StrawberryConfig(scalar_map={BigInt: BIG_INT, Decimal: DECIMAL}),
+    config=StrawberryConfig(scalar_map={BigInt: BIG_INT, Decimal: DECIMAL, datetime: DATE_TIME}),
     exception_handlers=EXCEPTION_HANDLERS,
 )

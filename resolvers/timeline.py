@@ -10,9 +10,9 @@ from gateway.domain.timeline import OPERATOR_KINDS, HappeningKind
 from gateway.domain.verdicts import Verdict
 from gateway.services.explaining import OwnerTimeline, owner_timeline
 from resolvers.context import Info
+from resolvers.enums import publish_enum
 
 
-@strawberry.enum(description="What kind of thing happened to a payment session.")
 class BillingTimelineKind(StrEnum):
     STARTED = "STARTED"
     PAGE_MADE = "PAGE_MADE"
@@ -28,7 +28,26 @@ class BillingTimelineKind(StrEnum):
     SUBSCRIPTION_ENDED = "SUBSCRIPTION_ENDED"
 
 
-@strawberry.enum(description="How a payment session stands.")
+publish_enum(
+    BillingTimelineKind,
+    description="What kind of thing happened to a payment session.",
+    values={
+        BillingTimelineKind.STARTED: "The purchase was begun.",
+        BillingTimelineKind.PAGE_MADE: "The payment page was made.",
+        BillingTimelineKind.PAGE_COMPLETED: "The customer finished the payment page.",
+        BillingTimelineKind.PAID: "The money was paid.",
+        BillingTimelineKind.FAILED: "A payment was tried and did not succeed.",
+        BillingTimelineKind.EXPIRED: "The payment page was not used in time.",
+        BillingTimelineKind.APPLIED: "What was paid for was handed over.",
+        BillingTimelineKind.REFUNDED: "Money went back to the customer.",
+        BillingTimelineKind.DISPUTE_OPENED: "The customer's bank contested the payment.",
+        BillingTimelineKind.DISPUTE_ENDED: "The dispute was decided.",
+        BillingTimelineKind.SUBSCRIPTION_STARTED: "The subscription began.",
+        BillingTimelineKind.SUBSCRIPTION_ENDED: "The subscription ended.",
+    },
+)
+
+
 class BillingVerdict(StrEnum):
     PAID_AND_APPLIED = "PAID_AND_APPLIED"
     PAID_NOT_APPLIED = "PAID_NOT_APPLIED"
@@ -43,6 +62,27 @@ class BillingVerdict(StrEnum):
     CHANGING = "CHANGING"
     NEEDS_SUPPORT = "NEEDS_SUPPORT"
     PROVIDER_UNREACHABLE = "PROVIDER_UNREACHABLE"
+
+
+publish_enum(
+    BillingVerdict,
+    description="How a payment session stands.",
+    values={
+        BillingVerdict.PAID_AND_APPLIED: "The payment has arrived and what it bought is handed over.",
+        BillingVerdict.PAID_NOT_APPLIED: "The payment has arrived and is being applied; verifying applies it at once.",
+        BillingVerdict.WAITING_FOR_PAYMENT: "Nothing has been paid; the payment page is still open.",
+        BillingVerdict.BANK_WORKING: "The payment is on its way through the bank; that can take some days.",
+        BillingVerdict.FAILED: "The bank did not make the payment; nothing was taken.",
+        BillingVerdict.EXPIRED: "The payment page was not used in time; nothing was taken.",
+        BillingVerdict.PARTLY_REFUNDED: "A part of the payment went back to the customer.",
+        BillingVerdict.REFUNDED: "All of the payment went back to the customer.",
+        BillingVerdict.DISPUTED: "The customer's bank contests the payment.",
+        BillingVerdict.DISPUTE_LOST: "The customer's bank contested the payment and took it back.",
+        BillingVerdict.CHANGING: "A refund of it, or a change of the subscription, is being applied.",
+        BillingVerdict.NEEDS_SUPPORT: "Something about it has to be looked at by support.",
+        BillingVerdict.PROVIDER_UNREACHABLE: "The payment provider did not answer; how it stands is not known now.",
+    },
+)
 
 
 #: Why a paid session is not applied yet, and what exactly is wrong with another, is the operator's business.

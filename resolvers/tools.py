@@ -9,11 +9,20 @@ from gateway.domain.identity import SCOPE_CHARGE
 from gateway.domain.tools import ToolKind
 from gateway.services.marketplace.tools import publish_tool
 from resolvers.context import Info
+from resolvers.enums import publish_enum
 from resolvers.errors import AmountOutOfRange, BillingProblem
 from resolvers.money import Money, money_of_micros
 from resolvers.subjects import checked_subject
 
-strawberry.enum(ToolKind, description="What is sold by the call.")
+publish_enum(
+    ToolKind,
+    description="What is sold by the call.",
+    values={
+        ToolKind.TOOL: "A tool that agents use.",
+        ToolKind.FUNCTION: "A single function.",
+        ToolKind.AGENT: "A whole agent.",
+    },
+)
 
 
 @strawberry.type(description="A listing as it is now; what an earlier call cost stands on its charge.")

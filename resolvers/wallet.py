@@ -12,10 +12,10 @@ from gateway.services.billing import BillingRules
 from gateway.services.snapshot import EntryPage, EntryRow, PageNeed, Snapshot
 from resolvers.connections import PAGE_ROWS_DEFAULT, PageInfo, encode_cursor, page_info, page_need
 from resolvers.context import Info
+from resolvers.enums import publish_enum
 from resolvers.money import Money, money_of_cents, money_of_micros
 
 
-@strawberry.enum(description="Why the balance changed.")
 class WalletEntryKind(StrEnum):
     DEPOSIT = "DEPOSIT"
     TOOL_CALL = "TOOL_CALL"
@@ -23,6 +23,20 @@ class WalletEntryKind(StrEnum):
     DISPUTE = "DISPUTE"
     DISPUTE_REVERSAL = "DISPUTE_REVERSAL"
     ADJUSTMENT = "ADJUSTMENT"
+
+
+publish_enum(
+    WalletEntryKind,
+    description="Why the balance changed.",
+    values={
+        WalletEntryKind.DEPOSIT: "Money was paid in.",
+        WalletEntryKind.TOOL_CALL: "A paid call of a tool.",
+        WalletEntryKind.REFUND: "Money went back: a call was taken back into the wallet, or a deposit to the card.",
+        WalletEntryKind.DISPUTE: "The bank contested a deposit and withdrew it.",
+        WalletEntryKind.DISPUTE_REVERSAL: "What a contested deposit had cost came back.",
+        WalletEntryKind.ADJUSTMENT: "A correction made by hand.",
+    },
+)
 
 
 #: The ledger's words for what touches a wallet, in the customer's.

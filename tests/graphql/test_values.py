@@ -1,10 +1,22 @@
 """How money, numbers and times look on the wire."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
+
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLUnionType,
+    specified_scalar_types,
+)
 
 from gateway.domain.ledger import deposit_draft
+from gateway.server.graphql.execution import graphql_schema_of
 from gateway.services.customers import customer_id_of
 from gateway.services.ledger import record
+from resolvers.scalars import DATE_TIME
+from resolvers.schema import schema
 from tests.support.books import assert_books_balance
 from tests.support.gateway import START, Platform
 
@@ -79,3 +91,25 @@ async def test_times_are_in_utc_with_their_zone(each: Platform) -> None:
     assert datetime.fromisoformat(created_at) == START
     assert datetime.fromisoformat(created_at).tzinfo == UTC
     await each.assert_true()
+
+
+def test_every_type_field_and_value_is_described() -> None:
+    described: dict[str, str | None] = {}
+    for name, one in graphql_schema_of(schema).type_map.items():
+        if name.startswith("__") or name in specified_scalar_types or isinstance(one, GraphQLUnionType):
+            continue
+        described[name] = one.description
+        if isinstance(one, GraphQLEnumType):
+            described |= {f"{name}.{value}": content.description for value, content in one.values.items()}
+        if isinstance(one, GraphQLObjectType | GraphQLInterfaceType | GraphQLInputObjectType):
+            described |= {f"{name}.{field}": content.description for field, content in one.fields.items()}
+
+    assert [name for name, description in described.items() if not description] == []
+    assert {"BillingVerdict.CHANGING", "Payout.status", "DateTime"} <= set(described)
+
+
+def test_a_moment_is_told_in_utc_whatever_its_zone() -> None:
+    moment = datetime(2026, 11, 2, 1, 30, tzinfo=timezone(timedelta(hours=-8)))
+
+    assert DATE_TIME.serialize is not None
+    assert DATE_TIME.serialize(moment) == "2026-11-02T09:30:00+00:00"
