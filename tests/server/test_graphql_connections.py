@@ -33,12 +33,38 @@ async def until(world: World, event: str) -> None:
             await asyncio.sleep(0.005)
 
 
+async def gone(runner: web.BaseRunner | None) -> None:
+    """Waits until the server knows that every connection is lost."""
+    assert runner is not None
+    assert runner.server is not None
+    async with asyncio.timeout(10):
+        while any(handler.transport is not None for handler in runner.server.connections):
+            await asyncio.sleep(0.005)
+
+
+def begun(app: web.Application) -> asyncio.Event:
+    """Set when the application's shutdown begins, before anything in it waits."""
+    shutdown = asyncio.Event()
+
+    async def tell(_: web.Application) -> None:
+        shutdown.set()
+
+    app.on_shutdown.insert(0, tell)
+    return shutdown
+
+
+async def turns(count: int = 1_000) -> None:
+    """Lets everything run that can, as often; only what waits for something is not over afterwards."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 async def test_a_client_that_goes_away_does_not_end_its_mutation(door: Door) -> None:
     _, writer = await connect(door)
     writer.write(post(MUTATION))
     await door.world.reached.wait()
     writer.transport.abort()
-    await asyncio.sleep(0.05)
+    await gone(door.client.server.runner)
     door.world.gate.set()
     await until(door.world, "end 5")
     assert door.world.total == 5
@@ -56,7 +82,7 @@ async def test_a_client_that_goes_away_does_not_end_its_mutation_even_if_handler
     writer.write(post(MUTATION))
     await world.reached.wait()
     writer.transport.abort()
-    await asyncio.sleep(0.05)
+    await gone(runner)
     world.gate.set()
     await until(world, "end 5")
     await runner.cleanup()
@@ -72,6 +98,7 @@ async def test_a_shutdown_waits_for_a_mutation_and_its_answer() -> None:
 
     app = build_app(build_edge(world))
     app.on_cleanup.append(close)
+    shutdown = begun(app)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -81,7 +108,8 @@ async def test_a_shutdown_waits_for_a_mutation_and_its_answer() -> None:
     writer.write(post(MUTATION))
     await world.reached.wait()
     stopping = asyncio.create_task(runner.cleanup())
-    await asyncio.sleep(0.05)
+    await shutdown.wait()
+    await turns()
     assert not stopping.done()
     world.gate.set()
     answer = await reader.read()
@@ -94,8 +122,9 @@ async def test_a_shutdown_waits_for_a_mutation_and_its_answer() -> None:
 
 async def test_a_shutdown_that_runs_out_of_patience_still_lets_the_mutation_end() -> None:
     world = World()
-    edge = build_edge(world)
-    runner = web.AppRunner(build_app(edge), shutdown_timeout=0.01)
+    app = build_app(build_edge(world))
+    shutdown = begun(app)
+    runner = web.AppRunner(app, shutdown_timeout=1e-6)  # 0 would be no limit at all
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]
@@ -103,7 +132,9 @@ async def test_a_shutdown_that_runs_out_of_patience_still_lets_the_mutation_end(
     writer.write(post(MUTATION))
     await world.reached.wait()
     stopping = asyncio.create_task(runner.cleanup())
-    await asyncio.sleep(0.05)
+    await shutdown.wait()
+    await turns()
+    assert not stopping.done(), "it would be by now, if nobody waited for the mutation"
     world.gate.set()
     await stopping
     assert world.total == 5

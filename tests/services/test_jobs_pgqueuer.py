@@ -9,6 +9,7 @@ from gateway.db import DatabaseUrlInvalid, open_database
 from gateway.services.jobs.pgqueuer_engine import install, is_installed
 from models.job import JobState
 from tests.services.jobs_world import JobWorld, open_jobs, prepare
+from tests.support.gateway import eventually
 
 
 @pytest.fixture
@@ -65,7 +66,11 @@ async def test_a_delivery_that_comes_often_does_the_job_once(world: JobWorld) ->
 
     async with world.running():
         await world.becomes("a", JobState.DONE)
-        await asyncio.sleep(0.3)
+
+        async def all_are_taken() -> None:
+            assert await world.database.fetch("SELECT id FROM pgqueuer") == []
+
+        await eventually(all_are_taken)
 
     assert await world.effects() == {"a": 1}
 
