@@ -23,10 +23,18 @@ AGREED, DIFFERENT, UNKNOWN = 0, 1, 2
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--day", help="the UTC day, YYYY-MM-DD (default: yesterday)")
-    command.add_argument("--no-heal", action="store_true", help="settle nothing again, only report")
+    command.add_argument(
+        "--no-heal",
+        action="store_true",
+        help="settle nothing again; fees, subscriptions and bank transfers are booked all the same",
+    )
     command.add_argument("--json", action="store_true", help="print the report as JSON")
     command.add_argument(
-        "--accept", metavar="SUBJECT", action="append", default=[], help="first accept this open difference as it is"
+        "--accept",
+        metavar="SUBJECT",
+        action="append",
+        default=[],
+        help="first accept this open difference as it is (not one that is only timing)",
     )
 
 

@@ -15,6 +15,7 @@ class TransferFacts:
 
     transfer_id: str
     amount_cents: int
+    reversed_cents: int
     destination: str | None
     named_payout: str | None
     created_at: datetime
@@ -29,9 +30,16 @@ class PayoutFacts:
     destination: str
     transfer_id: str | None
 
+    def may_be_paid_by(self, transfer_id: str) -> bool:
+        """Whether the payout is paid by no other transfer."""
+        return self.transfer_id in {None, transfer_id}
+
 
 def judge_transfer(transfer: TransferFacts, payout: PayoutFacts | None, *, now: datetime) -> Difference | None:
     """What is wrong with a transfer beside its payout; None when it is the one that was asked for."""
+    is_nobodys = payout is None or not payout.may_be_paid_by(transfer.transfer_id)
+    if is_nobodys and transfer.reversed_cents == transfer.amount_cents:
+        return None  # whoever made it took it back, as the action below says
     judged = _without_payout(transfer) if payout is None else _with_payout(transfer, payout)
     if judged is None:
         return None
@@ -59,7 +67,7 @@ def _without_payout(transfer: TransferFacts) -> tuple[DifferenceKind, str]:
 
 def _with_payout(transfer: TransferFacts, payout: PayoutFacts) -> tuple[DifferenceKind, str] | None:
     name, whose = transfer.transfer_id, payout.payout_id
-    if payout.transfer_id not in {None, name}:
+    if not payout.may_be_paid_by(name):
         return (
             DifferenceKind.MISSING_HERE,
             f"The transfer {name} pays payout {whose} again, after {payout.transfer_id}.",

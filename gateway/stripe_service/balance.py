@@ -8,6 +8,7 @@ from typing import Final
 import stripe
 
 from gateway.domain.clock import unix
+from gateway.domain.money import CURRENCY
 from gateway.stripe_service.connection import PAGE_ENTRIES, Calls
 from gateway.stripe_service.customers import is_object_id
 from gateway.stripe_service.fields import Fields, MalformedAnswer
@@ -55,6 +56,10 @@ class BalancePage:
 
 class BalanceCalls(Calls):
     """Calls about the platform's balance; reads only."""
+
+    async def balance_cents(self) -> int:
+        """All that Stripe holds of the platform's in our currency, available and pending."""
+        return await self._stripe.ask("balance.retrieve", self._stripe.v1.balance.retrieve_async(), _read_held)
 
     async def balance_page(self, *, since: datetime, before: datetime, after_id: str | None) -> BalancePage:
         """One page of the lines made in a span of time, so that a reader can stop and go on."""
@@ -162,6 +167,11 @@ def read_line(fields: Fields) -> StripeBalanceLine:
         checkout_id=source.metadata().get(METADATA_CHECKOUT) if is_charge else None,
         transfer_id=source.maybe_ref("transfer"),
     )
+
+
+def _read_held(fields: Fields) -> int:
+    parts = [part for name in ("available", "pending") for part in fields.children(name)]
+    return sum(part.whole("amount") for part in parts if part.text("currency") == CURRENCY)
 
 
 def _read_page(fields: Fields) -> BalancePage:

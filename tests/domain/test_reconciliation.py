@@ -140,8 +140,10 @@ def test_a_day_is_a_utc_day() -> None:
     assert (since.isoformat(), before.isoformat()) == ("2026-12-31T00:00:00+00:00", "2027-01-01T00:00:00+00:00")
 
 
-def transfer(*, cents: int = 500, to: str = "acct_1", named: str | None = "p1", at: datetime = OLD) -> TransferFacts:
-    return TransferFacts("tr_1", cents, to, named, at)
+def transfer(
+    *, cents: int = 500, reversed_cents: int = 0, to: str = "acct_1", named: str | None = "p1", at: datetime = OLD
+) -> TransferFacts:
+    return TransferFacts("tr_1", cents, reversed_cents, to, named, at)
 
 
 def payout(*, transfer_id: str | None = "tr_1") -> PayoutFacts:

@@ -90,9 +90,9 @@ async def transfers_of_nobody(world: MoneyWorld, creator: Creator) -> Planted:
 
 async def lines_of_nobody(world: MoneyWorld) -> Planted:
     adjusted = await world.control("balance/plant", amount=-800)
-    topped_up = await world.control("balance/plant", amount=900, type="topup")
+    lent = await world.control("balance/plant", amount=900, type="advance")
     charged = await world.control("balance/plant", amount=1_100, type="charge")
-    return {f"txn:{adjusted['id']}": UNKNOWN, f"txn:{topped_up['id']}": UNKNOWN, f"txn:{charged['id']}": HERE}
+    return {f"txn:{adjusted['id']}": UNKNOWN, f"txn:{lent['id']}": UNKNOWN, f"txn:{charged['id']}": HERE}
 
 
 async def altered_deposits(world: MoneyWorld, twice: Paid, other: Paid, gone: Paid) -> Planted:

@@ -1,9 +1,8 @@
 """How a day is gone through: page by page, cut off and gone on with, by two nodes at once, late, and once a day."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -12,32 +11,14 @@ from gateway.domain.ledger import STRIPE_FEES
 from gateway.domain.reconciliation import DifferenceKind
 from gateway.services.ledger import balance
 from gateway.services.reconciling import FutureDay, accept, reconcile_day, reconcile_when_due
-from tests.services.market_world import Unwatched
+from tests.services.reconciling_rounds import LINES, ONE_DAY, Watch, days_done, plant_fees
 from tests.support.reconciling import DAY, MoneyWorld, open_money_world
-
-LINES = "/v1/balance_transactions"
-ONE_DAY = timedelta(days=1)
 
 
 @pytest.fixture
 async def world(database_url: str) -> AsyncIterator[MoneyWorld]:
     async with open_money_world(database_url, gateways=2) as opened:
         yield opened
-
-
-@dataclass
-class Watch(Unwatched):
-    """Remembers what it was told last."""
-
-    open: dict[str, int] = field(default_factory=dict[str, int])
-
-    def differences_open(self, *, by_kind: Mapping[str, int]) -> None:
-        self.open = {kind: count for kind, count in by_kind.items() if count}
-
-
-async def plant_fees(world: MoneyWorld, number: int) -> None:
-    for _ in range(number):
-        await world.control("balance/plant", amount=-1, type="stripe_fee")
 
 
 async def pages_asked(world: MoneyWorld) -> int:
@@ -163,10 +144,7 @@ async def test_the_chore_does_each_day_once_and_catches_up(world: MoneyWorld) ->
     rounds = [await reconcile_when_due(second) for _ in range(4)]
 
     assert rounds == [True, True, True, False]
-    rows = await world.platform.database.fetch(
-        "SELECT day FROM reconciliation_day WHERE reconciled_at IS NOT NULL ORDER BY day"
-    )
-    assert [row["day"] for row in rows] == [(DAY + days * ONE_DAY).isoformat() for days in range(4)]
+    assert await days_done(world) == [DAY + days * ONE_DAY for days in range(4)]
     assert watch.open == {"unknown_type": 1}
 
 

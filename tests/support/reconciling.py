@@ -84,9 +84,9 @@ class MoneyWorld:
         return str(line["id"])
 
     async def next_day(self, *, days: int = 1) -> None:
-        """Go to 02:00 of a later day."""
+        """Go to 04:00 of a later day."""
         now = self.platform.clock.now()
-        morning = now.replace(hour=2, minute=0, second=0, microsecond=0) + timedelta(days=days)
+        morning = now.replace(hour=4, minute=0, second=0, microsecond=0) + timedelta(days=days)
         await self.platform.advance(seconds=(morning - now).total_seconds())
 
     async def reconcile(self, day: date = DAY, *, with_healing: bool = True) -> Reconciliation:

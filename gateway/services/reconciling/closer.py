@@ -15,8 +15,10 @@ async def look_closer(billing: Billing, subject: str) -> set[str]:
     """Ask Stripe for all lines of a subject and mirror them; returns the subjects that may have changed by that.
 
     Raises:
-        ProviderUnavailable: Stripe did not answer.
+        ProviderError: Stripe did not answer, or not about this.
     """
+    if kind_of(subject) == "hold":
+        return {subject}  # lines of many days, which have no object to ask for
     found = await _lines_of(billing, subject)
     known = {line.line_id for line in found}
     gone: list[str] = []

@@ -1,38 +1,48 @@
-"""The chore: every day that is over is reconciled once, by whichever node is first, and missed days are caught up."""
+"""The chore: every day from the first one on is compared when it is over, in order, by whichever node is first."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from gateway.db import Connection
-from gateway.db.rows import text
+from gateway.db.rows import moment, text
+from gateway.domain.reconciliation import last_day_over
 from gateway.services.billing import Billing
+from gateway.services.reconciling.comparing import MONEY_KINDS
 from gateway.services.reconciling.remembering import count_open
 from gateway.services.reconciling.run import reconcile_day
+from gateway.services.reconciling.totals import compare_totals
 
-#: A day is over for Stripe and for us when this has passed after midnight UTC.
-DAY_SETTLES_AFTER: Final = timedelta(hours=1)
 #: A day whose round failed, or whose node died over it, is tried again after this.
 TRY_AGAIN_AFTER: Final = timedelta(hours=1)
-#: How many days back a gateway that was down catches up.
-CATCH_UP_DAYS_MAX: Final = 7
+#: Clocks of nodes differ by at most this; a claim that lasts longer was made by a broken clock.
+CLOCKS_DIFFER_MAX: Final = timedelta(hours=2)
+#: With the newest day these many before it are read again, for what Stripe has listed late.
+READ_AGAIN_DAYS: Final = 3
+
+# The index of ledger_entry on money alone, and the ids of checkouts, which are in the order of time.
+_FIRST_MONEY: Final = f"SELECT created_at FROM ledger_entry WHERE kind IN {MONEY_KINDS} ORDER BY created_at, id LIMIT 1"
+_FIRST_CHECKOUT: Final = "SELECT created_at FROM checkout ORDER BY id LIMIT 1"
 
 
 async def reconcile_when_due(billing: Billing) -> bool:
-    """Reconcile the oldest day that is over and was not; True when another may be waiting."""
-    day = await _next_day(billing)
-    claimed = day is not None and await _claim(billing, day)
+    """Compare the next day if it is over; True when another may be waiting. No day is ever left out.
+
+    Raises:
+        ProviderUnavailable: Stripe did not answer; the day is tried again.
+    """
+    newest = last_day_over(billing.clock.now())
+    day = await _next_day(billing, newest)
+    claimed = day <= newest and await _claim(billing, day)
     if claimed:
-        assert day is not None, "only a day is claimed"
-        await reconcile_day(billing, day)
-        await mark_reconciled(billing, day)
+        await _compare(billing, day, is_newest=day == newest)
     billing.watch.differences_open(by_kind=await count_open(billing))
     return claimed
 
 
 async def mark_reconciled(billing: Billing, day: date) -> None:
-    """The day is done; a day that is not over yet never is."""
+    """The day was compared; one that is not over, by a clock that may be ahead, is not done by that."""
     now = billing.clock.now()
-    if day < now.date():
+    if day <= last_day_over(now):
         await billing.database.run(
             lambda connection: connection.execute(
                 "UPDATE reconciliation_day SET reconciled_at = $2 WHERE day = $1", (day.isoformat(), now)
@@ -40,32 +50,48 @@ async def mark_reconciled(billing: Billing, day: date) -> None:
         )
 
 
-async def _next_day(billing: Billing) -> date | None:
-    """The first day after one that was reconciled, within the days to catch up; yesterday where there is none."""
-    yesterday = (billing.clock.now() - DAY_SETTLES_AFTER).date() - timedelta(days=1)
-    first = yesterday - timedelta(days=CATCH_UP_DAYS_MAX)
-    rows = await billing.database.fetch(
-        "SELECT day FROM reconciliation_day WHERE day >= $1 AND reconciled_at IS NOT NULL", (first.isoformat(),)
+async def _compare(billing: Billing, day: date, *, is_newest: bool) -> None:
+    """Days that are caught up leave to the newest one what is not of a day: late lines, accounts and the total."""
+    first = await _first_day(billing, day)
+    again = [one for back in range(READ_AGAIN_DAYS, 0, -1) if (one := day - timedelta(days=back)) >= first]
+    await reconcile_day(billing, day, again=again if is_newest else (), with_accounts=is_newest)
+    if is_newest:
+        await compare_totals(billing, day)
+    await mark_reconciled(billing, day)
+    await billing.database.run(
+        lambda connection: connection.execute(
+            "UPDATE reconciliation_progress SET next_day = $2, due_at = NULL WHERE next_day = $1",
+            (day.isoformat(), (day + timedelta(days=1)).isoformat()),
+        )
     )
-    done = {date.fromisoformat(text(row, "day")) for row in rows}
-    if not done:
-        return yesterday
-    later = (min(done) + timedelta(days=days) for days in range(CATCH_UP_DAYS_MAX + 1))
-    return next((day for day in later if day <= yesterday and day not in done), None)
+
+
+async def _next_day(billing: Billing, newest: date) -> date:
+    row = await billing.database.fetch_one("SELECT next_day FROM reconciliation_progress")
+    return await _first_day(billing, newest) if row is None else date.fromisoformat(text(row, "next_day"))
+
+
+async def _first_day(billing: Billing, newest: date) -> date:
+    """The day of the first money here, or of the first purchase that may have brought some; `newest` without any."""
+    rows = [await billing.database.fetch_one(sql) for sql in (_FIRST_MONEY, _FIRST_CHECKOUT)]
+    moments: list[datetime] = [moment(row, "created_at") for row in rows if row is not None]
+    return min([newest, *(one.date() for one in moments)])
 
 
 async def _claim(billing: Billing, day: date) -> bool:
     """Take the day for a while; True for one node."""
     now = billing.clock.now()
+    broken = now + TRY_AGAIN_AFTER + CLOCKS_DIFFER_MAX
 
     async def work(connection: Connection) -> bool:
         await connection.execute(
-            "INSERT INTO reconciliation_day (day) VALUES ($1) ON CONFLICT (day) DO NOTHING", (day.isoformat(),)
+            "INSERT INTO reconciliation_progress (id, next_day) VALUES (1, $1) ON CONFLICT (id) DO NOTHING",
+            (day.isoformat(),),
         )
         claimed = await connection.execute(
-            "UPDATE reconciliation_day SET due_at = $3 "
-            "WHERE day = $1 AND reconciled_at IS NULL AND (due_at IS NULL OR due_at <= $2)",
-            (day.isoformat(), now, now + TRY_AGAIN_AFTER),
+            "UPDATE reconciliation_progress SET due_at = $3 "
+            "WHERE next_day = $1 AND (due_at IS NULL OR due_at <= $2 OR due_at > $4)",
+            (day.isoformat(), now, now + TRY_AGAIN_AFTER, broken),
         )
         return claimed == 1
 

@@ -8,10 +8,12 @@ from typing import Final
 import structlog
 
 from gateway.db import Connection, Row
+from gateway.db.batches import list_parameter
 from gateway.db.rows import integer, moment, text, text_or_none, truth
 from gateway.domain.errors import ProviderRejected, ProviderUnavailable
-from gateway.domain.reconciliation import day_bounds
+from gateway.domain.reconciliation import DAY_SETTLES_AFTER, day_bounds
 from gateway.services.billing import Billing
+from gateway.services.reconciling.among import among
 from gateway.services.reconciling.owners import Owners
 from gateway.stripe_service import StripeBalanceLine
 
@@ -55,26 +57,27 @@ class _Reading:
 async def pull_day(billing: Billing, day: date) -> None:
     """Make the mirror say of a day what Stripe says: every line is there, and none that Stripe has not.
 
-    A reading that was cut off is gone on with, from its last page. Several nodes at the same day share one reading.
+    A reading that was cut off is gone on with, from its last page; one that began before the day was over begins anew,
+    for what came since is above its place. Several nodes at the same day share one reading.
 
     Raises:
         ProviderUnavailable: Stripe did not answer; what was read so far is kept.
     """
-    begun = await _begin(billing, day)
+    await _begin(billing, day)
     owners, (since, before) = Owners(billing), day_bounds(day)
     for _ in range(DAY_PAGES_MAX):
         reading = await _reading(billing, day)
-        if reading.pull != begun.pull or not reading.pulling:
+        if not reading.pulling:
             return  # another node has finished it
         try:
             page = await billing.stripe.balance_page(since=since, before=before, after_id=reading.cursor)
         except ProviderRejected:
             if reading.cursor is None:
                 raise
-            begun = await _start_over(billing, day, reading)
+            await _start_over(billing, day, reading)
             continue
-        lines = [(line, await owners.subject_of(line)) for line in page.lines]
-        await _keep_page(billing, day, reading, lines, last_id=page.last_id)
+        named = await owners.subjects_of(page.lines, mirrored=await _mirrored_subjects(billing, page.lines))
+        await _keep_page(billing, day, reading, named, last_id=page.last_id)
     raise ProviderUnavailable(f"The payment provider's balance of {day} is longer than {DAY_PAGES_MAX} pages.")
 
 
@@ -88,6 +91,20 @@ async def keep_lines(billing: Billing, lines: Sequence[tuple[StripeBalanceLine, 
 
     if lines or gone:
         await billing.database.run(work)
+
+
+async def all_mirrored(billing: Billing, lines: Sequence[StripeBalanceLine]) -> bool:
+    """Whether each of these lines was read before."""
+    return len(await _mirrored_subjects(billing, lines)) == len({line.line_id for line in lines})
+
+
+async def _mirrored_subjects(billing: Billing, lines: Sequence[StripeBalanceLine]) -> dict[str, str]:
+    dialect = billing.database.dialect
+    rows = await billing.database.fetch(
+        f"SELECT id, subject FROM balance_transaction WHERE {among('id', dialect)}",
+        (list_parameter(dialect, [line.line_id for line in lines]),),
+    )
+    return {text(row, "id"): text(row, "subject") for row in rows}
 
 
 async def lines_of_day(billing: Billing, day: date) -> AsyncIterator[list[MirroredLine]]:
@@ -127,22 +144,21 @@ async def transfer_of_reversal(billing: Billing, reversal_id: str) -> str | None
     return None if row is None else text(row, "transfer_id")
 
 
-async def _begin(billing: Billing, day: date) -> _Reading:
-    """Begin a reading of the day, or join the one that was begun and not finished."""
+async def _begin(billing: Billing, day: date) -> None:
+    """Begin a reading of the day, or join one that was begun after the day was over and is not finished."""
+    now, over_at = billing.clock.now(), day_bounds(day)[1] + DAY_SETTLES_AFTER
 
-    async def work(connection: Connection) -> _Reading:
+    async def work(connection: Connection) -> None:
         await connection.execute(
             "INSERT INTO reconciliation_day (day) VALUES ($1) ON CONFLICT (day) DO NOTHING", (day.isoformat(),)
         )
         await connection.execute(
-            "UPDATE reconciliation_day SET pull = pull + 1, pulling = $2, cursor = NULL WHERE day = $1 AND NOT pulling",
-            (day.isoformat(), True),
+            "UPDATE reconciliation_day SET pull = pull + 1, pulling = $2, cursor = NULL, pull_begun_at = $3 "
+            "WHERE day = $1 AND (NOT pulling OR pull_begun_at IS NULL OR pull_begun_at < $4)",
+            (day.isoformat(), True, now, over_at),
         )
-        row = await connection.fetch_one(_READING, (day.isoformat(),))
-        assert row is not None, "inserted just now"
-        return _read(row)
 
-    return await billing.database.run(work)
+    await billing.database.run(work)
 
 
 async def _reading(billing: Billing, day: date) -> _Reading:
@@ -158,15 +174,15 @@ def _read(row: Row) -> _Reading:
     return _Reading(integer(row, "pull"), truth(row, "pulling"), text_or_none(row, "cursor"))
 
 
-async def _start_over(billing: Billing, day: date, reading: _Reading) -> _Reading:
+async def _start_over(billing: Billing, day: date, reading: _Reading) -> None:
     """The line to go on after is gone; a reading of another number begins, which forgets what it does not see."""
     await billing.database.run(
         lambda connection: connection.execute(
-            "UPDATE reconciliation_day SET pull = pull + 1, cursor = NULL WHERE day = $1 AND pull = $2 AND cursor = $3",
-            (day.isoformat(), reading.pull, reading.cursor),
+            "UPDATE reconciliation_day SET pull = pull + 1, cursor = NULL, pull_begun_at = $4 "
+            "WHERE day = $1 AND pull = $2 AND cursor = $3",
+            (day.isoformat(), reading.pull, reading.cursor, billing.clock.now()),
         )
     )
-    return await _begin(billing, day)
 
 
 async def _keep_page(

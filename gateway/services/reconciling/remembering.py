@@ -1,15 +1,18 @@
 """Differences are kept until they are gone, so that each is looked at again with every day that is reconciled."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import date
 from typing import Final
 
 from gateway.db import Connection
+from gateway.db.batches import list_parameter
 from gateway.db.rows import integer, text
-from gateway.domain.reconciliation import Difference, DifferenceKind
+from gateway.domain.reconciliation import TOTAL, Difference, DifferenceKind
 from gateway.services.billing import Billing
+from gateway.services.reconciling.among import among
+from gateway.services.reconciling.comparing import SUBJECTS_AT_ONCE_MAX
 
-#: Differences of earlier days that are looked at again with a day; the oldest first.
+#: Differences of earlier days that are looked at again with a day: those that were not for longest.
 EARLIER_MAX: Final = 2_000
 
 _KEEP: Final = """
@@ -29,59 +32,107 @@ _OPEN: Final = "resolved_at IS NULL AND accepted_at IS NULL"
 async def open_subjects(billing: Billing) -> list[str]:
     """What was different when it was last looked at."""
     rows = await billing.database.fetch(
-        f"SELECT subject FROM reconciliation_difference WHERE {_OPEN} ORDER BY first_seen_at, subject LIMIT $1",
-        (EARLIER_MAX,),
+        f"SELECT subject FROM reconciliation_difference WHERE {_OPEN} AND subject <> $2 "
+        "ORDER BY last_seen_at, subject LIMIT $1",
+        (EARLIER_MAX, TOTAL),
     )
     return [text(row, "subject") for row in rows]
 
 
+async def unresolved_subjects(billing: Billing) -> AsyncIterator[list[str]]:
+    """All that is different at this moment, accepted or not, some at a time; the total itself is not among them."""
+    after = ""
+    while True:
+        rows = await billing.database.fetch(
+            "SELECT subject FROM reconciliation_difference WHERE resolved_at IS NULL AND subject <> $2 "
+            "AND subject > $1 ORDER BY subject LIMIT $3",
+            (after, TOTAL, SUBJECTS_AT_ONCE_MAX),
+        )
+        if not rows:
+            return
+        yield [text(row, "subject") for row in rows]
+        after = text(rows[-1], "subject")
+
+
+async def open_total(billing: Billing) -> list[Difference]:
+    """The difference of the totals, where it is open: it is of no day, and told with every one."""
+    rows = await billing.database.fetch(
+        "SELECT kind, subject, sentence, action, ours_micros, theirs_micros FROM reconciliation_difference "
+        f"WHERE subject = $1 AND {_OPEN}",
+        (TOTAL,),
+    )
+    return [
+        Difference(
+            kind=DifferenceKind(text(row, "kind")),
+            subject=text(row, "subject"),
+            sentence=text(row, "sentence"),
+            action=text(row, "action"),
+            ours_micros=integer(row, "ours_micros"),
+            theirs_micros=integer(row, "theirs_micros"),
+        )
+        for row in rows
+    ]
+
+
 async def accept(billing: Billing, subject: str) -> bool:
-    """Note that somebody has looked at an open difference and that it may stay; False when there is none."""
+    """Note that somebody has looked at an open difference and that it may stay; False when there is none.
+
+    What is only timing yet cannot be accepted: it would be quiet when it turns out to be missing.
+    """
     changed = await billing.database.run(
         lambda connection: connection.execute(
-            f"UPDATE reconciliation_difference SET accepted_at = $2 WHERE subject = $1 AND {_OPEN}",
-            (subject, billing.clock.now()),
+            f"UPDATE reconciliation_difference SET accepted_at = $2 WHERE subject = $1 AND kind <> $3 AND {_OPEN}",
+            (subject, billing.clock.now(), DifferenceKind.TIMING.value),
         )
     )
     return changed == 1
 
 
-async def without_accepted(billing: Billing, found: Sequence[Difference]) -> list[Difference]:
-    """Leave out what was accepted just as it is; what has changed since must be looked at anew."""
-    rows = await billing.database.fetch(
-        "SELECT subject, sentence FROM reconciliation_difference WHERE accepted_at IS NOT NULL"
-    )
-    accepted = {(text(row, "subject"), text(row, "sentence")) for row in rows}
-    return [one for one in found if (one.subject, one.sentence) not in accepted]
+async def remember(
+    billing: Billing, day: date, *, looked_at: Iterable[str], found: Sequence[Difference]
+) -> list[Difference]:
+    """Keep what was found; what was looked at and is no different any more is resolved.
 
-
-async def remember(billing: Billing, day: date, *, looked_at: Sequence[str], found: Sequence[Difference]) -> None:
-    """Keep what was found; what was looked at and is no different any more is resolved."""
-    different = {difference.subject for difference in found}
+    Returns what was found less what was accepted just as it is; what has changed since must be looked at anew.
+    """
+    quiet = await _accepted(billing, found)
+    loud = [one for one in found if one.subject not in quiet]
+    resolved = sorted(set(looked_at) - {one.subject for one in found})
 
     async def work(connection: Connection) -> None:
         now = billing.clock.now()
-        for subject in sorted(set(looked_at) - different):
+        for subject in resolved:
             await connection.execute(
                 "UPDATE reconciliation_difference SET resolved_at = $2 WHERE subject = $1 AND resolved_at IS NULL",
                 (subject, now),
             )
-        for one in sorted(found, key=lambda difference: difference.subject):
-            await connection.execute(
-                _KEEP,
-                (
-                    one.subject,
-                    one.kind.value,
-                    day.isoformat(),
-                    one.sentence,
-                    one.action,
-                    one.ours_micros,
-                    one.theirs_micros,
-                    now,
-                ),
-            )
+        for one in sorted(loud, key=lambda difference: difference.subject):
+            await connection.execute(_KEEP, (*_told(one, day), now))
 
-    await billing.database.run(work)
+    if resolved or loud:
+        await billing.database.run(work)
+    return loud
+
+
+async def _accepted(billing: Billing, found: Sequence[Difference]) -> set[str]:
+    """Which of these were accepted as they are; that one could not be checked takes nothing back."""
+    by_subject = {one.subject: one for one in found}
+    dialect = billing.database.dialect
+    rows = await billing.database.fetch(
+        "SELECT subject, kind, sentence FROM reconciliation_difference "
+        f"WHERE accepted_at IS NOT NULL AND resolved_at IS NULL AND {among('subject', dialect)}",
+        (list_parameter(dialect, list(by_subject)),),
+    )
+    return {
+        subject
+        for row in rows
+        if (one := by_subject[subject := text(row, "subject")]).kind is DifferenceKind.UNCHECKED
+        or (one.kind.value, one.sentence) == (row["kind"], row["sentence"])
+    }
+
+
+def _told(one: Difference, day: date) -> tuple[object, ...]:
+    return (one.subject, one.kind.value, day.isoformat(), one.sentence, one.action, one.ours_micros, one.theirs_micros)
 
 
 async def count_open(billing: Billing) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Stripe's transfers beside our payouts: each pays one payout, once, with its amount and to its account."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from typing import Final
 from uuid import UUID
@@ -19,15 +19,15 @@ _PAYOUT: Final = "SELECT id, amount_cents, destination, transfer_id FROM payout"
 PAYOUTS_AT_ONCE_MAX: Final = 500
 
 
-async def compare_transfers(billing: Billing, day: date) -> list[Difference]:
-    """The transfers of a day against payouts, and the payouts sent on that day against transfers."""
+async def doubtful_transfers(billing: Billing, day: date) -> AsyncIterator[list[str]]:
+    """Subjects to look closer at: transfers of a day beside their payouts, and payouts whose transfer is not listed."""
     since, before = day_bounds(day)
-    found: list[Difference] = []
     listed: set[str] = set()
     async for page in billing.stripe.transfers_made(since=since, before=before):
         listed |= {transfer.transfer_id for transfer in page}
-        found.extend(await _judged(billing, page))
-    return [*found, *await _unlisted(billing, day, listed)]
+        yield [difference.subject for difference in await _judged(billing, page)]
+    async for unlisted in _unlisted(billing, day, listed):
+        yield unlisted
 
 
 async def compare_transfer(billing: Billing, transfer_id: str) -> Difference | None:
@@ -66,24 +66,29 @@ async def _payouts_of(billing: Billing, transfers: Sequence[StripeTransfer]) -> 
     return {**{payout.payout_id: payout for payout in payouts}, **by_transfer}
 
 
-async def _unlisted(billing: Billing, day: date, listed: set[str]) -> list[Difference]:
+async def was_undone(billing: Billing, transfer_id: str) -> bool:
+    """Whether a transfer that is not of any payout was taken back in full: then it moved nothing."""
+    transfer = await billing.stripe.retrieve_transfer(transfer_id)
+    if transfer is None or transfer.reversed_cents != transfer.amount_cents:
+        return False
+    payouts = await _payouts_of(billing, (transfer,))
+    payout = payouts.get(transfer.transfer_id) or payouts.get(transfer.payout_id or "")
+    return payout is None or not payout.may_be_paid_by(transfer.transfer_id)
+
+
+async def _unlisted(billing: Billing, day: date, listed: set[str]) -> AsyncIterator[list[str]]:
     """Payouts sent on that day whose transfer was not listed: it may be of the day before, or not be there at all."""
     since, before = day_bounds(day)
     after = UUID(int=0)
-    found: list[Difference] = []
     while True:
         rows = await billing.database.fetch(
             f"{_PAYOUT} WHERE transferred_at >= $1 AND transferred_at < $2 AND id > $3 ORDER BY id LIMIT $4",
             (since, before, after, PAYOUTS_AT_ONCE_MAX),
         )
         if not rows:
-            return found
-        for payout in map(_payout, rows):
-            if payout.transfer_id is None or payout.transfer_id in listed:
-                continue
-            difference = await compare_transfer(billing, payout.transfer_id)
-            if difference is not None:
-                found.append(difference)
+            return
+        sent = [payout.transfer_id for payout in map(_payout, rows) if payout.transfer_id is not None]
+        yield [f"tr:{transfer_id}" for transfer_id in sent if transfer_id not in listed]
         after = identifier(rows[-1], "id")
 
 
@@ -101,6 +106,7 @@ def _facts(transfer: StripeTransfer) -> TransferFacts:
     return TransferFacts(
         transfer_id=transfer.transfer_id,
         amount_cents=transfer.amount_cents,
+        reversed_cents=transfer.reversed_cents,
         destination=transfer.destination,
         named_payout=transfer.payout_id,
         created_at=transfer.created_at,

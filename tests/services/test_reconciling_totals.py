@@ -1,0 +1,88 @@
+"""The totals: whatever no single comparison sees shows in what Stripe holds altogether."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from gateway.db.rows import text
+from gateway.services.reconciling import accept, reconcile_when_due
+from gateway.services.reconciling.totals import compare_totals
+from tests.services.reconciling_rounds import ONE_DAY, Watch
+from tests.support.reconciling import DAY, MoneyWorld, open_money_world
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[MoneyWorld]:
+    async with open_money_world(database_url) as opened:
+        yield opened
+
+
+async def totals_open(world: MoneyWorld) -> list[tuple[str, str]]:
+    rows = await world.platform.database.fetch(
+        "SELECT kind, sentence FROM reconciliation_difference WHERE subject = 'balance:usd' AND resolved_at IS NULL"
+    )
+    return [(text(row, "kind"), text(row, "sentence")) for row in rows]
+
+
+async def rounds(world: MoneyWorld, number: int) -> Watch:
+    watch = Watch()
+    for _ in range(number):
+        await world.next_day()
+        assert await reconcile_when_due(replace(world.platform.billing, watch=watch))
+    return watch
+
+
+async def test_money_on_the_account_from_before_the_first_day_is_told_in_the_second_round(world: MoneyWorld) -> None:
+    await world.control("balance/plant", amount=700)
+    await world.next_day()
+    await world.deposit(5_000)
+
+    first = await rounds(world, 1)
+    early = await totals_open(world)
+    second = await rounds(world, 1)
+
+    assert (first.open, early) == ({}, [])
+    told = "Stripe holds $7.00 more than the ledger and the known differences say."
+    assert (second.open, await totals_open(world)) == ({"amount": 1}, [("amount", told)])
+    assert [one.sentence for one in (await world.reconcile(DAY + ONE_DAY)).differences] == [told]
+
+
+async def test_an_accepted_total_is_quiet_while_it_is_the_same(world: MoneyWorld) -> None:
+    await world.control("balance/plant", amount=700)
+    await world.next_day()
+    await world.deposit(5_000)
+    await rounds(world, 2)
+
+    assert await accept(world.platform.billing, "balance:usd")
+    quiet = await rounds(world, 2)
+
+    assert quiet.open == {}
+
+
+async def test_what_is_different_already_and_what_is_not_over_yet_is_no_difference_of_totals(world: MoneyWorld) -> None:
+    await world.deposit(5_000)
+    planted = await world.control("balance/plant", amount=-800)
+    await rounds(world, 1)
+    assert await accept(world.platform.billing, f"txn:{planted['id']}")
+    await world.silence()
+    await world.deposit(2_500, settled=False)
+    await world.control("balance/plant", amount=-50, type="stripe_fee")
+
+    for _ in range(2):
+        await compare_totals(world.platform.billing, DAY)
+
+    assert await totals_open(world) == []
+
+
+async def test_totals_that_a_found_difference_explains_are_resolved(world: MoneyWorld) -> None:
+    await world.control("balance/plant", amount=700)
+    await world.next_day()
+    await world.deposit(5_000)
+    await rounds(world, 2)
+    assert len(await totals_open(world)) == 1
+
+    assert len((await world.reconcile(DAY)).differences) == 2
+    await rounds(world, 1)
+
+    assert await totals_open(world) == []
