@@ -78,8 +78,11 @@ class Metrics:
 
     def _add_books(self, registry: CollectorRegistry) -> None:
         self._books_faults = Gauge(
-            "gateway_books_faults", "Faults that the last check of the books found.", registry=registry
+            "gateway_books_faults",
+            "Faults that the last check of the books found, or the one under way.",
+            registry=registry,
         )
+        self._books_faults.set(float("nan"))  # nobody knows before a check has ended
         self._books_checked_at = Gauge(
             "gateway_books_checked_at", "When the books were last checked, in Unix seconds.", registry=registry
         )

@@ -24,13 +24,14 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from gateway.domain.clock import CLOCKS_DIFFER_MAX
 from gateway.domain.money import CURRENCY, format_usd_micros
 
 #: What only one side knows yet is no difference while it is younger than this: events come late.
 TIMING_ALLOWANCE: Final = timedelta(hours=48)
 
 #: A day is over, for Stripe and for us, when this has passed after its midnight UTC: more than clocks may differ by.
-DAY_SETTLES_AFTER: Final = timedelta(hours=3)
+DAY_SETTLES_AFTER: Final = CLOCKS_DIFFER_MAX + timedelta(hours=1)
 
 #: Types of balance lines, in Stripe's words (reporting by balance transaction type).
 PAYMENT_TYPES: Final = frozenset({"charge", "payment"})

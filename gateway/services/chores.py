@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-import structlog
-
 from gateway.domain.clock import CLOCKS_DIFFER_MAX
 from gateway.services.belonging import keep_to_the_account
 from gateway.services.billing import Billing
-from gateway.services.books.checking import BooksReport, check_books
 from gateway.services.books.checkpoints import checkpoint_accounts
+from gateway.services.books.rounds import check_books_on
 from gateway.services.connecting import sync_due_accounts
 from gateway.services.events import gaps
 from gateway.services.events.counts import report_events
@@ -25,14 +23,10 @@ from gateway.services.plans.due import sync_due_plans
 from gateway.services.purchases.stale import sweep_checkouts
 from gateway.services.reconciling import reconcile_when_due
 
-log = structlog.stdlib.get_logger()
-
 #: Batches of releases in one round.
 RELEASES_AT_ONCE_MAX: Final = 20
 #: How often the books are checked, by whichever node is first.
 BOOKS_EVERY: Final = timedelta(hours=1)
-#: Faults that are logged one by one; their number is logged whatever it is.
-FAULTS_LOGGED_MAX: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,19 +80,13 @@ async def report_state(billing: Billing) -> bool:
 
 
 async def check_books_when_due(billing: Billing) -> bool:
-    """Check the books if no node has for an hour, and write down what came out."""
+    """Check the books if no node has for an hour, and write down what came out; True when a round was not enough."""
     now = billing.clock.now()
     if not await _claim_check(billing, now):
         return False
-    report = await check_books(billing.database)
-    _log_faults(report)
-    await billing.database.run(
-        lambda connection: connection.execute(
-            "UPDATE books_check SET checked_at = $1, faults = $2", (billing.clock.now(), len(report.faults))
-        )
-    )
+    is_unfinished = await check_books_on(billing)
     await report_state(billing)
-    return False
+    return is_unfinished
 
 
 async def _claim_check(billing: Billing, now: datetime) -> bool:
@@ -110,13 +98,6 @@ async def _claim_check(billing: Billing, now: datetime) -> bool:
         )
     )
     return claimed == 1
-
-
-def _log_faults(report: BooksReport) -> None:
-    for fault in report.faults[:FAULTS_LOGGED_MAX]:
-        log.error("books.fault", rule=fault.rule, subject=fault.subject, message=fault.message)
-    rows = sum(result.rows for result in report.results)
-    log.info("books.checked", rows=rows, faults=len(report.faults))
 
 
 CHORES: Final = (

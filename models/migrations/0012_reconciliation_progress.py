@@ -1,4 +1,4 @@
-"""How far reconciliation is: the next day to compare, when each reading began, and how far the totals were off."""
+"""How far reconciliation and the check of the books are, so that neither ever leaves anything out."""
 
 from models.migrations import Migration
 
@@ -53,6 +53,10 @@ def _statements(types: dict[str, str], kinds: tuple[str, ...], *, suffix: str) -
         # A reading that has no time was begun before times were kept: it is begun anew.
         f"ALTER TABLE reconciliation_day ADD COLUMN pull_begun_at {types['time']}",
         *kinds,
+        # How far a check of the books is that did not end within one round.
+        f"ALTER TABLE books_check ADD COLUMN progress {types['text']}",
+        # What a creator earned from its own calls is summed up by the audit as what is held is.
+        "CREATE INDEX tool_charge_own ON tool_charge (creator_id) WHERE state = 'own'",
     )
 
 

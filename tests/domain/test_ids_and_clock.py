@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from gateway.domain.clock import ManualClock, SystemClock, from_unix, unix
-from gateway.domain.ids import new_id
+from gateway.domain.ids import first_id, new_id, time_of_id
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -51,3 +51,11 @@ def test_a_manual_clock_speaks_utc_whatever_it_was_given() -> None:
 def test_stripes_seconds_come_back_as_they_were() -> None:
     assert from_unix(unix(NOON)) == NOON
     assert SystemClock().now().tzinfo is UTC
+
+
+def test_the_first_id_of_a_moment_is_before_every_id_made_then_and_after_every_one_before() -> None:
+    moment = datetime(2026, 11, 2, 9, 0, 0, 123_000, tzinfo=UTC)
+    earlier = moment - timedelta(milliseconds=1)
+
+    assert new_id(earlier) < first_id(moment) <= new_id(moment)
+    assert time_of_id(new_id(moment)) == moment

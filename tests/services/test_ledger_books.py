@@ -61,6 +61,7 @@ async def test_audit_finds_cooked_books(database: Database, database_url: str, r
     await cook(database_url, statement)
     faults = await verify_books(database)
     assert rule in {fault.rule for fault in faults}, faults
+    assert rule in {fault.rule for fault in await verify_books(database, postings_max=1)}
 
 
 async def test_audit_names_what_is_wrong(database: Database, database_url: str) -> None:
@@ -79,6 +80,16 @@ async def test_audit_reads_more_than_one_batch(database: Database, database_url:
     faults = await verify_books(database, batch_max=1)
     assert sorted(fault.subject for fault in faults) == [f"dep:cs_{n}" for n in range(4)]
     assert len(await verify_books(database, faults_max=2)) == 2
+
+
+async def test_a_long_history_is_read_in_stretches(database: Database, database_url: str) -> None:
+    for n in range(7):
+        await recorded(database, deposit(1_000_000, session_id=f"cs_{n}"))
+    for postings_max in (1, 3, 6, 7):
+        assert await verify_books(database, postings_max=postings_max) == []
+    await cook(database_url, f"UPDATE ledger_account SET balance_micros = 6000000 {_WALLET}")
+    (fault,) = await verify_books(database, postings_max=3)
+    assert fault.message == "The balance is 6000000 and the postings sum to 7000000."
 
 
 async def test_audit_of_empty_books_finds_nothing(database: Database) -> None:

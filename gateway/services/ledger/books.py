@@ -1,18 +1,22 @@
 """The audit: reads the whole ledger again and says where it does not add up."""
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Final
 from uuid import UUID
+
+import orjson
 
 from gateway.db import Row
 from gateway.domain.ledger import LINES_MIN, Account, AccountKind, MalformedEntry, entry_digest
 from gateway.services.ledger.reading import Reader
 from gateway.services.ledger.rows import as_int, as_optional_text, as_optional_uuid, as_uuid
+from gateway.services.ledger.walking import LAST_ID, Fault, Step, Walk, batch_end
 
 BATCH_ROWS_MAX: Final = 500
+#: Postings that one statement goes over: a second's work, well within the limit of a statement.
+POSTINGS_AT_ONCE_MAX: Final = 100_000
 #: Faults after which a check stops looking for more.
 FAULTS_MAX: Final = 1_000
 _BEFORE_FIRST: Final = UUID(int=0)
@@ -43,58 +47,190 @@ _ACCOUNTS: Final = """
     FROM batch AS b LEFT JOIN history AS h ON h.account_id = b.id
     ORDER BY b.id"""
 
+#: A stretch of one account whose history is too long for one statement; `$4` is its balance before.
+_STRETCH: Final = """
+    WITH line AS (
+        SELECT p.amount_micros, p.seq, p.balance_after_micros,
+            CAST($2 AS bigint) + row_number() OVER (ORDER BY p.seq) AS place,
+            CAST($4 AS bigint) + sum(p.amount_micros) OVER (ORDER BY p.seq) AS running_micros
+        FROM (SELECT * FROM posting WHERE account_id = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS p),
+    stretch AS (
+        SELECT count(*) AS postings, coalesce(sum(amount_micros), 0) AS moved_micros, max(seq) AS last_seq,
+            coalesce(sum(CASE WHEN seq = place THEN 0 ELSE 1 END), 0) AS gaps,
+            coalesce(sum(CASE WHEN balance_after_micros = running_micros THEN 0 ELSE 1 END), 0) AS drifts,
+            coalesce(sum(CASE WHEN balance_after_micros < 0 THEN 1 ELSE 0 END), 0) AS negatives
+        FROM line)
+    SELECT a.id, a.code, a.kind, a.owner_id, a.floor_at_zero, a.cached, a.balance_micros, a.version,
+        s.postings, s.moved_micros, s.last_seq, s.gaps, s.drifts, s.negatives
+    FROM ledger_account AS a CROSS JOIN stretch AS s WHERE a.id = $1"""
+
+_VERSIONS: Final = "SELECT id, version FROM ledger_account WHERE id > $1 ORDER BY id LIMIT $2"
+
 _STRAYS: Final = """
-    SELECT p.id FROM posting AS p
-    WHERE NOT EXISTS (SELECT 1 FROM ledger_entry AS e WHERE e.id = p.entry_id) LIMIT $1"""
+    SELECT p.id FROM posting AS p WHERE p.id > $1 AND p.id <= $2
+    AND NOT EXISTS (SELECT 1 FROM ledger_entry AS e WHERE e.id = p.entry_id) ORDER BY p.id"""
 
 _NUMBERED_DERIVED: Final = """
     SELECT p.id FROM ledger_account AS a JOIN posting AS p ON p.account_id = a.id
     WHERE NOT a.cached AND p.seq IS NOT NULL LIMIT $1"""
 
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something in the books that cannot be: the rule, what breaks it (an idem, an account code, an id), and how."""
-
-    rule: str
-    subject: str
-    message: str
+_NAME: Final = "ledger"
+_RULE: Final = "Entries are sealed, balanced and unchanged; balances are the sums of their postings"
 
 
-async def verify_books(reader: Reader, *, batch_max: int = BATCH_ROWS_MAX, faults_max: int = FAULTS_MAX) -> list[Fault]:
+async def verify_books(
+    reader: Reader,
+    *,
+    batch_max: int = BATCH_ROWS_MAX,
+    faults_max: int = FAULTS_MAX,
+    postings_max: int = POSTINGS_AT_ONCE_MAX,
+) -> list[Fault]:
     """Check every entry and every account against the rules of the ledger; an empty list is what one wants.
 
     Reads in batches, each a consistent view, so it may run beside the writers. Stops at `faults_max` faults.
     """
     faults: list[Fault] = []
-    async with aclosing(_faults(reader, batch_max)) as found:
-        async for fault in found:
-            faults.append(fault)
+    for walk in ledger_walks(batch_max=batch_max, postings_max=postings_max):
+        place: str | None = None
+        while True:
+            step = await walk.step(reader, place)
+            faults.extend(step.faults)
             if len(faults) >= faults_max:
+                return faults[:faults_max]
+            if (place := step.place) is None:
                 break
     return faults
 
 
-async def _faults(reader: Reader, batch_max: int) -> AsyncGenerator[Fault]:
-    async for entries in _batches(reader, _ENTRIES, batch_max):
-        for _, rows in groupby(entries, key=lambda row: row["id"]):
-            for fault in _entry_faults(list(rows)):
-                yield fault
-    async for accounts in _batches(reader, _ACCOUNTS, batch_max):
-        for row in accounts:
-            for fault in _account_faults(row):
-                yield fault
-    for row in await reader.fetch(_STRAYS, (FAULTS_MAX,)):
-        yield Fault("posting-has-entry", str(row["id"]), "The posting belongs to no entry.")
-    for row in await reader.fetch(_NUMBERED_DERIVED, (FAULTS_MAX,)):
-        yield Fault("derived-unnumbered", str(row["id"]), "A posting of a derived account has a number.")
+def ledger_walks(
+    *, batch_max: int = BATCH_ROWS_MAX, postings_max: int = POSTINGS_AT_ONCE_MAX
+) -> tuple[Walk, Walk, Walk, Walk]:
+    """The parts of the check: entries, accounts, postings of no entry, and numbers where there may be none."""
+    return (
+        _Entries(batch_max=batch_max),
+        _Accounts(batch_max=batch_max, postings_max=postings_max),
+        _Strays(batch_max=postings_max),
+        _Numbered(),
+    )
 
 
-async def _batches(reader: Reader, sql: str, size: int) -> AsyncGenerator[Sequence[Row]]:
-    after = _BEFORE_FIRST
-    while rows := await reader.fetch(sql, (after, size)):
-        yield rows
-        after = as_uuid(rows[-1]["id"])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entries:
+    name: str = _NAME
+    rule: str = _RULE
+    batch_max: int
+
+    async def step(self, reader: Reader, place: str | None) -> Step:
+        rows = await reader.fetch(_ENTRIES, (_after(place), self.batch_max))
+        entries = [list(group) for _, group in groupby(rows, key=lambda row: row["id"])]
+        faults = tuple(fault for entry in entries for fault in _entry_faults(entry))
+        return Step(faults, str(as_uuid(rows[-1]["id"])) if rows else None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Accounts:
+    """Accounts together as long as their postings are few enough for a statement; a long history in stretches.
+
+    What was numbered never changes, so stretches read one after the other fit together beside the writers; the last
+    one reads the account in the same view.
+    """
+
+    name: str = _NAME
+    rule: str = _RULE
+    batch_max: int
+    postings_max: int
+
+    async def step(self, reader: Reader, place: str | None) -> Step:
+        if place is not None and "{" in place:
+            return await self._stretch(reader, _Stretch(**orjson.loads(place)))
+        accounts = await reader.fetch(_VERSIONS, (_after(place), self.batch_max))
+        if not accounts:
+            return Step((), None)
+        together = _few_enough(accounts, self.postings_max)
+        if together == 0:
+            return await self._stretch(reader, _Stretch(account=str(as_uuid(accounts[0]["id"]))))
+        rows = await reader.fetch(_ACCOUNTS, (_after(place), together))
+        return Step(tuple(fault for row in rows for fault in _account_faults(row)), str(as_uuid(rows[-1]["id"])))
+
+    async def _stretch(self, reader: Reader, so_far: "_Stretch") -> Step:
+        row = await reader.fetch_one(
+            _STRETCH, (UUID(so_far.account), so_far.seq, self.postings_max, so_far.total_micros)
+        )
+        assert row is not None, "no account is ever removed"
+        now = so_far.and_then(row)
+        if as_int(row["postings"]) == self.postings_max:
+            return Step((), orjson.dumps(asdict(now)).decode())
+        return Step(tuple(_account_faults(now.as_account(row))), so_far.account)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stretch:
+    """How far into one account the walk is, and what it came to."""
+
+    account: str
+    seq: int = 0
+    postings: int = 0
+    total_micros: int = 0
+    gaps: int = 0
+    drifts: int = 0
+    negatives: int = 0
+
+    def and_then(self, row: Row) -> "_Stretch":
+        return _Stretch(
+            account=self.account,
+            seq=self.seq if row["last_seq"] is None else as_int(row["last_seq"]),
+            postings=self.postings + as_int(row["postings"]),
+            total_micros=self.total_micros + as_int(row["moved_micros"]),
+            gaps=self.gaps + as_int(row["gaps"]),
+            drifts=self.drifts + as_int(row["drifts"]),
+            negatives=self.negatives + as_int(row["negatives"]),
+        )
+
+    def as_account(self, row: Row) -> Row:
+        """The whole account, in the words of `_ACCOUNTS`."""
+        sums = {name: getattr(self, name) for name in ("postings", "total_micros", "gaps", "drifts")}
+        return {**dict(row), **sums, "dips": self.negatives if row["floor_at_zero"] else 0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Strays:
+    name: str = _NAME
+    rule: str = _RULE
+    batch_max: int
+
+    async def step(self, reader: Reader, place: str | None) -> Step:
+        after = _after(place)
+        upto = await batch_end(reader, after, upto=LAST_ID, size=self.batch_max)
+        rows = await reader.fetch(_STRAYS, (after, upto))
+        message = "The posting belongs to no entry."
+        faults = tuple(Fault("posting-has-entry", str(row["id"]), message) for row in rows)
+        return Step(faults, None if upto == LAST_ID else str(upto))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Numbered:
+    name: str = _NAME
+    rule: str = _RULE
+
+    async def step(self, reader: Reader, place: str | None) -> Step:
+        assert place is None, "one statement is all of it"
+        rows = await reader.fetch(_NUMBERED_DERIVED, (FAULTS_MAX,))
+        message = "A posting of a derived account has a number."
+        return Step(tuple(Fault("derived-unnumbered", str(row["id"]), message) for row in rows), None)
+
+
+def _after(place: str | None) -> UUID:
+    return _BEFORE_FIRST if place is None else UUID(place)
+
+
+def _few_enough(accounts: Sequence[Row], postings_max: int) -> int:
+    """How many of these accounts have no more postings together than that."""
+    postings = 0
+    for number, row in enumerate(accounts):
+        postings += as_int(row["version"])
+        if postings > postings_max:
+            return number
+    return len(accounts)
 
 
 def _entry_faults(rows: Sequence[Row]) -> Iterator[Fault]:

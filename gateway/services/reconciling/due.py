@@ -5,6 +5,7 @@ from typing import Final
 
 from gateway.db import Connection
 from gateway.db.rows import moment, text
+from gateway.domain.clock import CLOCKS_DIFFER_MAX
 from gateway.domain.reconciliation import last_day_over
 from gateway.services.billing import Billing
 from gateway.services.reconciling.comparing import MONEY_KINDS
@@ -14,8 +15,6 @@ from gateway.services.reconciling.totals import compare_totals
 
 #: A day whose round failed, or whose node died over it, is tried again after this.
 TRY_AGAIN_AFTER: Final = timedelta(hours=1)
-#: Clocks of nodes differ by at most this; a claim that lasts longer was made by a broken clock.
-CLOCKS_DIFFER_MAX: Final = timedelta(hours=2)
 #: With the newest day these many before it are read again, for what Stripe has listed late.
 READ_AGAIN_DAYS: Final = 3
 
@@ -79,7 +78,7 @@ async def _first_day(billing: Billing, newest: date) -> date:
 
 
 async def _claim(billing: Billing, day: date) -> bool:
-    """Take the day for a while; True for one node."""
+    """Take the day for a while; True for one node. A claim that lasts too long was made by a broken clock."""
     now = billing.clock.now()
     broken = now + TRY_AGAIN_AFTER + CLOCKS_DIFFER_MAX
 
