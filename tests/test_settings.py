@@ -38,7 +38,10 @@ def test_development_needs_nothing() -> None:
     assert settings.stripe_api_base == "http://127.0.0.1:12111"
     assert settings.stripe_is_local
     assert not settings.livemode
-    assert [secret.get_secret_value() for secret in settings.stripe_webhook_secrets] == ["whsec_sandbox"]
+    assert [secret.get_secret_value() for secret in settings.stripe_webhook_secrets] == [
+        "whsec_sandbox",
+        "whsec_sandbox_connect",
+    ]
     assert settings.redirect_origins == (
         "https://app.aerostack.dev",
         "https://aerostack-admin.pages.dev",
@@ -104,6 +107,7 @@ def test_a_staging_gateway_runs_in_production_with_test_keys() -> None:
         ({"STRIPE_API_KEY": "pk_live_abc"}, "GATEWAY_STRIPE_API_KEY must look like sk_test_"),
         ({"STRIPE_API_KEY": "sk_live_abc "}, "GATEWAY_STRIPE_API_KEY must look like sk_test_"),
         ({"STRIPE_WEBHOOK_SECRETS": "whsec_a,whsec_sandbox"}, "GATEWAY_STRIPE_WEBHOOK_SECRETS must not hold"),
+        ({"STRIPE_WEBHOOK_SECRETS": "whsec_sandbox_connect"}, "GATEWAY_STRIPE_WEBHOOK_SECRETS must not hold"),
         ({"STRIPE_WEBHOOK_SECRETS": ","}, "GATEWAY_STRIPE_WEBHOOK_SECRETS must be 1 to 8 secrets"),
         ({"STRIPE_WEBHOOK_SECRETS": "whsec_a,secret"}, "GATEWAY_STRIPE_WEBHOOK_SECRETS must be 1 to 8 secrets"),
         ({"STRIPE_API_BASE": "https://stripe.example.com"}, "GATEWAY_STRIPE_API_BASE must be unset or https://api"),
@@ -164,7 +168,7 @@ def test_development_against_stripe_itself_needs_a_webhook_secret_of_its_own() -
 
     assert problems_of(environ) == (
         (
-            "GATEWAY_STRIPE_WEBHOOK_SECRETS must not hold the local Stripe's secret, which is public: "
+            "GATEWAY_STRIPE_WEBHOOK_SECRETS must not hold the local Stripe's secrets, which are public: "
             "anyone could sign events."
         ),
     )

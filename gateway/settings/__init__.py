@@ -2,7 +2,7 @@
 
 from gateway.settings.model import (
     SANDBOX_API_KEY,
-    SANDBOX_WEBHOOK_SECRET,
+    SANDBOX_WEBHOOK_SECRETS,
     STRIPE_API_BASE,
     Environment,
     JobEngineName,
@@ -12,7 +12,7 @@ from gateway.settings.reading import SettingsError, load_settings, variable
 
 __all__ = [
     "SANDBOX_API_KEY",
-    "SANDBOX_WEBHOOK_SECRET",
+    "SANDBOX_WEBHOOK_SECRETS",
     "STRIPE_API_BASE",
     "Environment",
     "JobEngineName",

@@ -19,7 +19,8 @@ from gateway.settings.addresses import is_loopback, is_origin, split_address
 PREFIX: Final = "GATEWAY_"
 STRIPE_API_BASE: Final = "https://api.stripe.com"
 SANDBOX_API_KEY: Final = "sk_test_sandbox"
-SANDBOX_WEBHOOK_SECRET: Final = "whsec_sandbox"  # noqa: S105 - public by design: only the local Stripe signs with it
+#: Of the platform's endpoint and of the Connect endpoint; public by design, as only the local Stripe signs with them.
+SANDBOX_WEBHOOK_SECRETS: Final = ("whsec_sandbox", "whsec_sandbox_connect")
 SANDBOX_PORT: Final = 12111
 WEBHOOK_SECRETS_MAX: Final = 8
 REDIRECT_ORIGINS_MAX: Final = 100
@@ -187,8 +188,9 @@ class Settings(BaseSettings):
         if not 1 <= len(texts) <= WEBHOOK_SECRETS_MAX or not all(_WEBHOOK_SECRET.fullmatch(text) for text in texts):
             raise ValueError(f"must be 1 to {WEBHOOK_SECRETS_MAX} secrets that begin with whsec_, separated by commas")
         base = info.data.get("stripe_api_base")
-        if SANDBOX_WEBHOOK_SECRET in texts and (_env(info) is Environment.PRODUCTION or base == STRIPE_API_BASE):
-            raise ValueError("must not hold the local Stripe's secret, which is public: anyone could sign events")
+        public = not set(SANDBOX_WEBHOOK_SECRETS).isdisjoint(texts)
+        if public and (_env(info) is Environment.PRODUCTION or base == STRIPE_API_BASE):
+            raise ValueError("must not hold the local Stripe's secrets, which are public: anyone could sign events")
         return values
 
     @field_validator("jwt_secret")

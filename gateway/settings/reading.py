@@ -18,7 +18,7 @@ from gateway.logs import scrub
 from gateway.settings.model import (
     PREFIX,
     SANDBOX_API_KEY,
-    SANDBOX_WEBHOOK_SECRET,
+    SANDBOX_WEBHOOK_SECRETS,
     Environment,
     Settings,
 )
@@ -75,7 +75,7 @@ def _development_defaults(given: Mapping[str, str], jwt_secret_file: Path | None
     defaults = {
         "database_url": DEVELOPMENT_DATABASE_URL,
         "stripe_api_key": SANDBOX_API_KEY,
-        "stripe_webhook_secrets": SANDBOX_WEBHOOK_SECRET,
+        "stripe_webhook_secrets": ",".join(SANDBOX_WEBHOOK_SECRETS),
     }
     if "jwt_secret" not in given and "jwt_jwks_url" not in given:
         defaults["jwt_secret"] = _kept_secret(jwt_secret_file) if jwt_secret_file else _new_secret()
