@@ -67,6 +67,7 @@ class Gateway:
 
     settings: Settings
     clock: Clock
+    wall_clock: Clock
     database: Database
     billing: Billing
     keys: KeySource
@@ -110,8 +111,11 @@ class Gateway:
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings, *, clock: Clock) -> AsyncGenerator[Gateway]:
+async def open_gateway(settings: Settings, *, clock: Clock, wall_clock: Clock | None = None) -> AsyncGenerator[Gateway]:
     """Open the database and the way to Stripe; close them at the end.
+
+    `clock` is the time of the business. `wall_clock` judges what was signed outside, tokens and deliveries; it differs
+    only where the business lives in a time that is moved by hand.
 
     Raises:
         DatabaseUnavailable, DatabaseUrlInvalid: there is no database to work on.
@@ -120,6 +124,7 @@ async def open_gateway(settings: Settings, *, clock: Clock) -> AsyncGenerator[Ga
     metrics = Metrics(CollectorRegistry())
     catalogue = load_catalogue(_plans_text(settings.plans_file))
     jobs = _job_engine(settings, clock)
+    wall_clock = wall_clock or clock
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             open_database(settings.database_url.get_secret_value(), retried=metrics.transaction_retried)
@@ -144,10 +149,11 @@ async def open_gateway(settings: Settings, *, clock: Clock) -> AsyncGenerator[Ga
             watch=metrics,
             jobs=jobs.table,
         )
-        keys = await _keys(stack, settings, clock)
+        keys = await _keys(stack, settings, wall_clock)
         yield Gateway(
             settings=settings,
             clock=clock,
+            wall_clock=wall_clock,
             database=database,
             billing=billing,
             keys=keys,
@@ -172,6 +178,7 @@ def build_app(gateway: Gateway, *, with_worker: bool = True, charges: ChargeQueu
         secrets=[secret.get_secret_value() for secret in settings.stripe_webhook_secrets],
         livemode=settings.livemode,
         clock=gateway.clock,
+        wall_clock=gateway.wall_clock,
         stored=worker.wake,
         watch=gateway.watch_delivery,
     )
@@ -190,7 +197,7 @@ def build_app(gateway: Gateway, *, with_worker: bool = True, charges: ChargeQueu
 def _edge(gateway: Gateway, charges: ChargeQueue) -> GraphQLEdge:
     verifier = TokenVerifier(
         keys=gateway.keys,
-        clock=gateway.clock,
+        clock=gateway.wall_clock,
         issuer=gateway.settings.jwt_issuer,
         audience=gateway.settings.jwt_audience,
     )

@@ -9,18 +9,17 @@ import structlog
 
 from gateway.app import Gateway, build_app, catalogue_of, open_gateway
 from gateway.cli import serving
+from gateway.cli.development import clock_of, opened_beside_stripe, sandbox_settings
 from gateway.cli.jobs import engine_is_installed, install_engine
 from gateway.cli.output import Refusal, complain, say
 from gateway.cli.processes import supervise
 from gateway.db import migrate, pending
-from gateway.domain.clock import SystemClock
+from gateway.domain.clock import Clock, SystemClock
 from gateway.domain.errors import ProviderUnavailable
 from gateway.logs import configure_logs
 from gateway.sandbox.app import build_sandbox
-from gateway.sandbox.settings import SandboxSettings
 from gateway.server.auth import make_token
 from gateway.server.graphql.routes import GRAPHQL_PATH
-from gateway.server.webhook import WEBHOOK_PATH
 from gateway.services.belonging import WrongAccount, check_account
 from gateway.settings import Settings
 from gateway.stripe_service import open_stripe
@@ -30,7 +29,6 @@ from resolvers.schema import schema as graphql_schema
 log = structlog.stdlib.get_logger()
 
 SCHEMA_FILE = Path("schema.graphql")
-SANDBOX_STATE_FILE = Path("var/sandbox-state.json")
 DEVELOPMENT_SUBJECT = "dev-customer"
 DEVELOPMENT_TOKEN_LIFETIME = timedelta(hours=24)
 #: Beyond what one process is given to finish, before its parent insists.
@@ -50,19 +48,14 @@ def dev(settings: Settings, options: argparse.Namespace) -> int:
 async def _dev(settings: Settings) -> int:
     await migrate(settings.database_url.get_secret_value())
     await install_engine(settings)
-    sandbox_app = await build_sandbox(_sandbox_settings(settings), clock=SystemClock())
-    async with serving.listening(
-        sandbox_app, host=settings.host, port=settings.sandbox_port, shutdown_seconds=settings.shutdown_seconds
-    ):
-        await _set_up(settings, webhook_url=None, portal_return_url=_first_origin(settings))
-        async with open_gateway(settings, clock=SystemClock()) as gateway:
-            await _check_account(gateway)
-            app = build_app(gateway)
-            async with serving.listening(
-                app, host=settings.host, port=settings.port, shutdown_seconds=settings.shutdown_seconds
-            ):
-                say(*_greeting(settings))
-                await serving.until_stopped()
+    async with opened_beside_stripe(settings) as gateway:
+        await _set_up(settings, webhook_url=None, portal_return_url=_first_origin(settings), clock=gateway.clock)
+        await _check_account(gateway)
+        async with serving.listening(
+            build_app(gateway), host=settings.host, port=settings.port, shutdown_seconds=settings.shutdown_seconds
+        ):
+            say(*_greeting(settings))
+            await serving.until_stopped()
     return 0
 
 
@@ -145,7 +138,7 @@ def sandbox(settings: Settings, options: argparse.Namespace) -> int:
 
 
 async def _sandbox(settings: Settings) -> int:
-    app = await build_sandbox(_sandbox_settings(settings), clock=SystemClock())
+    app = await build_sandbox(sandbox_settings(settings), clock=SystemClock())
     async with serving.listening(
         app, host=settings.host, port=settings.sandbox_port, shutdown_seconds=settings.shutdown_seconds
     ):
@@ -207,7 +200,8 @@ def stripe_setup(settings: Settings, options: argparse.Namespace) -> int:
 
 
 async def _stripe_setup(settings: Settings, webhook_url: str | None, return_url: str) -> int:
-    report = await _set_up(settings, webhook_url=webhook_url, portal_return_url=return_url)
+    clock = await clock_of(settings)
+    report = await _set_up(settings, webhook_url=webhook_url, portal_return_url=return_url, clock=clock)
     say(*(str(line) for line in report.lines))
     if report.webhook_secrets:
         say("", "Signing secrets of what is new, shown this once; put them first into GATEWAY_STRIPE_WEBHOOK_SECRETS:")
@@ -215,7 +209,7 @@ async def _stripe_setup(settings: Settings, webhook_url: str | None, return_url:
     return 0
 
 
-async def _set_up(settings: Settings, *, webhook_url: str | None, portal_return_url: str) -> SetupReport:
+async def _set_up(settings: Settings, *, webhook_url: str | None, portal_return_url: str, clock: Clock) -> SetupReport:
     async with open_stripe(
         api_key=settings.stripe_api_key.get_secret_value(),
         api_base=settings.stripe_api_base,
@@ -226,18 +220,9 @@ async def _set_up(settings: Settings, *, webhook_url: str | None, portal_return_
             catalogue_of(settings),
             webhook_url=webhook_url,
             portal_return_url=portal_return_url,
-            clock=SystemClock(),
+            clock=clock,
             accounts_api=settings.connect_accounts_api,
         )
-
-
-def _sandbox_settings(settings: Settings) -> SandboxSettings:
-    return SandboxSettings(
-        public_base_url=f"http://{settings.host}:{settings.sandbox_port}",
-        webhook_url=f"http://{settings.host}:{settings.port}{WEBHOOK_PATH}",
-        webhook_secret=settings.stripe_webhook_secrets[0].get_secret_value(),
-        state_file=SANDBOX_STATE_FILE,
-    )
 
 
 def _first_origin(settings: Settings) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import orjson
 
 from gateway.cli import serving
+from gateway.cli.development import clock_of
 from gateway.cli.output import Refusal, say
 from gateway.db import Database, open_database, pending
-from gateway.domain.clock import SystemClock
 from gateway.jobs_runner import embedded, pgqueuer
 from gateway.logs import configure_logs
 from gateway.services.jobs.listing import JobEntry, find_job, list_jobs
@@ -60,7 +60,7 @@ async def _list(database: Database, options: argparse.Namespace) -> None:
 
 async def _retry(settings: Settings, database: Database, options: argparse.Namespace) -> None:
     make = pgqueuer if settings.job_engine is JobEngineName.PGQUEUER else embedded
-    table = make(SystemClock()).table
+    table = make(await clock_of(settings)).table
     if not await database.run(lambda connection: table.wake(connection, options.kind, options.key)):
         raise _unknown(options)
     say(f"{options.kind} {options.key} is due now.")

@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from gateway.app import Gateway, open_gateway
+from gateway.cli.development import clock_of
 from gateway.cli.output import Refusal
 from gateway.db import pending
-from gateway.domain.clock import SystemClock
 from gateway.logs import LogLevel, configure_logs
 from gateway.settings import Settings
 
@@ -27,5 +27,5 @@ async def opened(settings: Settings) -> AsyncGenerator[Gateway]:
     """
     if names := await pending(settings.database_url.get_secret_value()):
         raise Refusal(f"The database lacks {', '.join(names)}; run `gateway migrate`.")
-    async with open_gateway(settings, clock=SystemClock()) as gateway:
+    async with open_gateway(settings, clock=await clock_of(settings)) as gateway:
         yield gateway

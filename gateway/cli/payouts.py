@@ -10,9 +10,10 @@ import orjson
 
 from gateway.app import open_gateway
 from gateway.cli import serving
+from gateway.cli.development import clock_of
 from gateway.cli.output import Refusal, say
 from gateway.db import Database, open_database, pending
-from gateway.domain.clock import SystemClock
+from gateway.domain.clock import Clock
 from gateway.domain.money import format_usd
 from gateway.domain.payouts import UNDER_WAY, PayoutState
 from gateway.logs import configure_logs
@@ -67,19 +68,20 @@ async def do(settings: Settings, options: argparse.Namespace) -> int:
     url = settings.database_url.get_secret_value()
     if names := await pending(url):
         raise Refusal(f"The database lacks {', '.join(names)}; run `gateway migrate`.")
+    clock = await clock_of(settings)
     if options.doing in {"list", "show"}:
         async with open_database(url) as database:
-            await (_list if options.doing == "list" else _show)(database, options)
+            await (_list(database, options, clock) if options.doing == "list" else _show(database, options))
         return 0
-    async with open_gateway(settings, clock=SystemClock()) as gateway:
+    async with open_gateway(settings, clock=clock) as gateway:
         await (_cancel if options.doing == "cancel" else _retry)(gateway.billing, options)
     return 0
 
 
-async def _list(database: Database, options: argparse.Namespace) -> None:
+async def _list(database: Database, options: argparse.Namespace, clock: Clock) -> None:
     entries = await list_payouts(
         database,
-        now=SystemClock().now(),
+        now=clock.now(),
         state=None if options.state is None else PayoutState(options.state),
         creator=options.creator,
         stuck=options.stuck,

@@ -7,9 +7,9 @@ import orjson
 
 from gateway.app import open_gateway
 from gateway.cli import serving
+from gateway.cli.development import clock_of
 from gateway.cli.output import Refusal, complain, say
 from gateway.db import DatabaseError, pending
-from gateway.domain.clock import SystemClock
 from gateway.domain.errors import ProviderError
 from gateway.domain.money import format_usd_micros
 from gateway.domain.reconciliation import Difference
@@ -49,7 +49,7 @@ def reconcile(settings: Settings, options: argparse.Namespace) -> int:
 
 
 async def _reconcile(settings: Settings, options: argparse.Namespace) -> int:
-    clock = SystemClock()
+    clock = await clock_of(settings)
     day = _day(options.day, today=clock.now().date())
     if names := await pending(settings.database_url.get_secret_value()):
         raise Refusal(f"The database lacks {', '.join(names)}; run `gateway migrate`.")

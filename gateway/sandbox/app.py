@@ -57,7 +57,9 @@ async def build_sandbox(
     requests = RequestLog(kept_max=settings.request_log_max)
     door = Door(world, Routes((*ALL_OPERATIONS, listeners.operation())), faults=faults, keys=keys, log=requests)
     memory = _memory(world, keys=keys, sender=sender)
-    control = ControlDoor(world, sender=sender, faults=faults, keys=keys, log=requests, seed=_beginning(memory))
+    control = ControlDoor(
+        world, sender=sender, faults=faults, keys=keys, log=requests, seed=_beginning(memory), keep=_keeping(memory)
+    )
     app = web.Application(client_max_size=BODY_BYTES_MAX + 1, middlewares=[_noticing(world)])
     app[WORLD] = world
     app[SENDER] = sender
@@ -74,12 +76,22 @@ async def build_sandbox(
     return app
 
 
+def time_beside(app: web.Application) -> Clock:
+    """The time of a local Stripe, for whoever lives in it too."""
+    return app[WORLD].around.clock.beside()
+
+
 def _memory(world: World, *, keys: IdempotencyKeys, sender: Sender) -> Memory | None:
     settings = world.around.settings
     if settings.state_file is None:
         return None
     file = StateFile(settings.state_file)
     return Memory(file, world=world, keys=keys, sender=sender, poll_seconds=settings.state_poll_seconds)
+
+
+def _keeping(memory: Memory | None) -> Callable[[], None]:
+    """Write the state at once, where it is kept at all."""
+    return memory.save if memory is not None else lambda: None
 
 
 def _beginning(memory: Memory | None) -> Callable[[World], None]:

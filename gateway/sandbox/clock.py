@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 
 from gateway.domain.clock import Clock, unix
 
@@ -41,5 +42,20 @@ class SandboxClock:
         finally:
             self._held_at = before
 
+    def beside(self) -> Clock:
+        """The same time for whoever lives in it too, as a gateway beside it does."""
+        return _Beside(self._source, self)
+
     def reset(self) -> None:
         self._skipped_seconds = 0
+
+
+class _Beside:
+    """Real time plus what the sandbox has skipped so far, finer than its whole seconds."""
+
+    def __init__(self, source: Clock, sandbox: SandboxClock) -> None:
+        self._source = source
+        self._sandbox = sandbox
+
+    def now(self) -> datetime:
+        return self._source.now() + timedelta(seconds=self._sandbox.skipped_seconds)

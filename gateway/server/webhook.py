@@ -26,7 +26,8 @@ RETRY_AFTER_SECONDS: Final = "5"
 class WebhookDoor:
     """Stores what Stripe delivers.
 
-    `livemode` is the mode of our key: events of the other one are refused. `stored` is called after the commit, so
+    `livemode` is the mode of our key: events of the other one are refused. `clock` says when an event came,
+    `wall_clock` how old a signature is. `stored` is called after the commit, so
     that a worker in this process starts at once; `watch` hears of every delivery and its outcome.
     """
 
@@ -37,6 +38,7 @@ class WebhookDoor:
         secrets: Sequence[str],
         livemode: bool,
         clock: Clock,
+        wall_clock: Clock,
         stored: Callable[[], None],
         watch: Callable[[str, str], None],
     ) -> None:
@@ -44,6 +46,7 @@ class WebhookDoor:
         self._secrets = tuple(secrets)
         self._livemode = livemode
         self._clock = clock
+        self._wall_clock = wall_clock
         self._stored = stored
         self._watch = watch
         self._versions: set[str | None] = {API_VERSION}
@@ -87,7 +90,7 @@ class WebhookDoor:
             raw,
             headers[0] if len(headers) == 1 else None,
             secrets=self._secrets,
-            clock=self._clock,
+            clock=self._wall_clock,
             livemode=self._livemode,
         )
 
