@@ -46,6 +46,7 @@ async def test_open_page_shows_what_is_bought_and_the_way_back(browser: Browser)
         assert shown in page
     assert f'href="{CANCEL_URL}"' in page
     assert "4000 0000 0000 9979" in page
+    assert "4000 0000 0000 0077" in page
 
 
 async def test_page_holds_no_script_and_ties_every_field_to_a_label(browser: Browser) -> None:

@@ -17,6 +17,7 @@ TEST_CARDS = (
     ("4000000000000002", "Is declined"),
     ("4000000000000341", "Pays now, fails at the next renewal"),
     ("4000000000009979", "Completes now; the money arrives or fails later"),
+    ("4000000000000077", "Pays; the money is available for payouts at once"),
 )
 
 
