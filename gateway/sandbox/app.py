@@ -17,12 +17,13 @@ from gateway.sandbox.engine import endpoints
 from gateway.sandbox.engine.agenda import Agenda
 from gateway.sandbox.engine.book import Book, Surroundings
 from gateway.sandbox.engine.world import World
+from gateway.sandbox.hosted_express import HostedExpress
 from gateway.sandbox.hosted_setup import HostedSetup
 from gateway.sandbox.hosted_world import HostedPages
 from gateway.sandbox.ids import Ids
 from gateway.sandbox.memory.file import StateFile
 from gateway.sandbox.memory.memory import Memory
-from gateway.sandbox.pages import add_page_routes, add_setup_routes
+from gateway.sandbox.pages import add_express_routes, add_page_routes, add_setup_routes
 from gateway.sandbox.refusals import Json
 from gateway.sandbox.resources.every import ALL_OPERATIONS
 from gateway.sandbox.settings import SandboxSettings
@@ -69,6 +70,7 @@ async def build_sandbox(
     listeners.add_routes(app)
     add_page_routes(app, HostedPages(world))
     add_setup_routes(app, HostedSetup(world))
+    add_express_routes(app, HostedExpress(world))
     app.on_shutdown.append(door.stop)
     if memory is not None:
         app.cleanup_ctx.append(memory.live)

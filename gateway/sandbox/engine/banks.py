@@ -15,6 +15,20 @@ FAILURE_MESSAGES: Final = {
     "account_closed": "The bank account has been closed.",
     "could_not_process": "The bank could not process this payout.",
 }
+_NOT_FOR_TESTS: Final = (
+    f"You must use a test bank account number in test mode. Try {GOOD_NUMBER}, or {', '.join(FAILING_NUMBERS)}, "
+    "which fail."
+)
+
+
+def problems_of(*, routing_number: str, account_number: str) -> dict[str, str]:
+    """What is wrong with either number, said to whoever typed it."""
+    problems: dict[str, str] = {}
+    if routing_number != ROUTING_NUMBER:
+        problems["routing_number"] = f"The routing number of a test bank account is {ROUTING_NUMBER}."
+    if account_number != GOOD_NUMBER and account_number not in FAILING_NUMBERS:
+        problems["account_number"] = _NOT_FOR_TESTS
+    return problems
 
 
 def set_bank(book: Book, *, routing_number: str, account_number: str) -> Json:
@@ -23,16 +37,16 @@ def set_bank(book: Book, *, routing_number: str, account_number: str) -> Json:
     Raises:
         Refusal: 400 for numbers that are not test numbers.
     """
-    if routing_number != ROUTING_NUMBER:
+    problems = problems_of(routing_number=routing_number, account_number=account_number)
+    if "routing_number" in problems:
         raise parameter_invalid(
             f"Invalid US routing number: {routing_number}; in test mode it is {ROUTING_NUMBER}.",
             param="external_account[routing_number]",
             code="routing_number_invalid",
         )
-    if account_number != GOOD_NUMBER and account_number not in FAILING_NUMBERS:
+    if "account_number" in problems:
         raise parameter_invalid(
-            "You must use a test bank account number in test mode. Try "
-            f"{GOOD_NUMBER}, or {', '.join(FAILING_NUMBERS)}, which fail.",
+            problems["account_number"],
             param="external_account[account_number]",
             code="account_number_invalid",
         )

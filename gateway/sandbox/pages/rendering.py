@@ -48,6 +48,7 @@ def _environment() -> Environment:
         interval=wording.interval_text,
         status_text=wording.status_text,
         status_tone=wording.status_tone,
+        payout_text=wording.payout_text,
         card_groups=wording.card_groups,
     )
     return environment

@@ -1,4 +1,4 @@
-"""The onboarding page: a person tells Stripe who they are and where their money goes."""
+"""The pages of account links: a person tells Stripe who they are and where their money goes, or changes that."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -7,16 +7,11 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from gateway.sandbox.hosted_setup import OUTCOMES, BankNumbers, SetupView, SetupWorld
+from gateway.sandbox.hosted_setup import CHANGES, OUTCOMES, SetupView, SetupWorld
+from gateway.sandbox.pages.bank_fields import TEST_BANKS, BankFields, shown_again, typed_bank
 from gateway.sandbox.pages.forms import Form, answer_form
 from gateway.sandbox.pages.rendering import redirect, render, render_message
 
-#: The bank accounts the local Stripe gives a meaning, and that meaning.
-TEST_BANKS: Final = (
-    ("000123456789", "Payouts arrive"),
-    ("000111111116", "Payouts fail: no such account"),
-    ("000111111113", "Payouts fail: account closed"),
-)
 _TAKES_A_BANK: Final = frozenset({"finish", "review"})
 
 
@@ -27,7 +22,7 @@ class SetupPages:
     world: SetupWorld
 
     async def show(self, request: web.Request) -> web.Response:
-        view = self.world.setup_view(request.match_info["link"])
+        view = self.world.open_link(request.match_info["link"])
         if view is None:
             return _unknown_link()
         return _page(view) if view.is_open else redirect(view.refresh_url)
@@ -37,31 +32,30 @@ class SetupPages:
         return await answer_form(request, partial(self._answer, link), back_to=_path(link))
 
     def _answer(self, link: str, form: Form) -> web.Response:
-        view = self.world.setup_view(link)
+        view = self.world.form_view(link)
         if view is None:
             return _unknown_link()
         if not view.is_open:
             return redirect(view.refresh_url)
         outcome = form.get("outcome", "")
-        if outcome not in OUTCOMES:
-            return _page(view, status=422, problem=f"Choose one of {', '.join(OUTCOMES)}.")
-        problem = self.world.answer(link, outcome, _bank(form) if outcome in _TAKES_A_BANK else None)
-        if problem is not None:
-            return _page(view, status=422, problem=problem)
+        possible = sorted(CHANGES) if view.is_for_changes else list(OUTCOMES)
+        if outcome not in possible:
+            return _page(view, status=422, refusal=f"Choose one of {', '.join(possible)}.")
+        if view.is_refused and outcome != "later":
+            return _page(view, status=409)
+        problems = self.world.answer(link, outcome, typed_bank(form) if outcome in _TAKES_A_BANK else None)
+        if problems:
+            return _page(view, status=422, bank=shown_again(form, problems))
         return redirect(view.return_url) if view.return_url else _done(view)
-
-
-def _bank(form: Form) -> BankNumbers:
-    """What was typed; fields left empty mean the bank account that works."""
-    routing = "".join(form.get("routing_number", "").split()) or "110000000"
-    return BankNumbers(routing, "".join(form.get("account_number", "").split()) or TEST_BANKS[0][0])
 
 
 def _path(link: str) -> str:
     return f"/setup/{quote(link, safe='')}"
 
 
-def _page(view: SetupView, *, status: int = 200, problem: str | None = None) -> web.Response:
+def _page(
+    view: SetupView, *, status: int = 200, refusal: str | None = None, bank: BankFields | None = None
+) -> web.Response:
     return render(
         "setup.html",
         status=status,
@@ -69,7 +63,8 @@ def _page(view: SetupView, *, status: int = 200, problem: str | None = None) -> 
         view=view,
         action=_path(view.link_id),
         test_banks=TEST_BANKS,
-        problem=problem,
+        refusal=refusal,
+        bank=bank or BankFields(),
     )
 
 

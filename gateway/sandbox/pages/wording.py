@@ -36,10 +36,22 @@ _STATUS_LABELS = {
     "draft": "Draft",
     "void": "Void",
     "uncollectible": "Written off",
+    "started": "Half done",
+    "review": "Under review",
+    "rejected": "Refused",
+}
+
+#: Of payouts, which share some names with subscriptions and mean something else by them.
+_PAYOUT_LABELS = {
+    "pending": "Pending",
+    "in_transit": "On its way",
+    "paid": "At the bank",
+    "failed": "Came back",
+    "canceled": "Canceled",
 }
 
 _GOOD_STATUSES = frozenset({"active", "trialing", "paid"})
-_BAD_STATUSES = frozenset({"past_due", "unpaid", "incomplete", "open", "uncollectible"})
+_BAD_STATUSES = frozenset({"past_due", "unpaid", "incomplete", "open", "uncollectible", "failed", "rejected"})
 
 
 def amount_text(cents: int, currency: str = CURRENCY) -> str:
@@ -71,6 +83,11 @@ def interval_text(interval: str | None) -> str:
 def status_text(status: str) -> str:
     """A label for a status; one that is not known is shown as it is, without its underscores."""
     return _STATUS_LABELS.get(status, status.replace("_", " ").capitalize())
+
+
+def payout_text(status: str) -> str:
+    """A label for the status of a payout."""
+    return _PAYOUT_LABELS.get(status, status)
 
 
 def status_tone(status: str) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from gateway.sandbox.engine import account_face, accounts, onboarding, payout_schedule
+from gateway.sandbox.engine import account_face, accounts, dashboards, onboarding, payout_schedule
 from gateway.sandbox.engine.blanks import merged_metadata
 from gateway.sandbox.engine.book import Book
 from gateway.sandbox.refusals import (
@@ -233,8 +233,8 @@ def _login_link(call: Call) -> Json:
     platform, record = call.book.platform, account_in_path(call.book, call.id)
     if record["stage"] in {"new", "started"}:
         raise state_conflict("Cannot create a login link for an account that has not completed onboarding.")
-    url = f"{platform.around.base_url}/express/{record['id']}/{platform.around.ids.letters(16)}"
-    return {"object": "login_link", "created": platform.now, "url": url}
+    login = dashboards.new_login(platform, record)
+    return {"object": "login_link", "created": login["created"], "url": dashboards.url_of(platform, login)}
 
 
 OPERATIONS: Final[tuple[Operation, ...]] = (

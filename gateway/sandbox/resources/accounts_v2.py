@@ -37,6 +37,11 @@ _FIELDS: Final = (
     "entity_type:(company government_entity individual non_profit) individual^:*} "
     f"metadata:map {_INCLUDE}"
 )
+#: Where an account link leads back to, and what is asked on the way.
+_PAGES: Final = (
+    "{collection_options:{fields:(currently_due eventually_due) future_requirements:(include omit)} "
+    "refresh_url!:s return_url:s}"
+)
 
 
 def _v2(method: str, path: str, notation: str, run: Callable[[Call], Json]) -> Operation:
@@ -184,18 +189,23 @@ def _link(call: Call) -> Json:
     if record is None:
         raise missing_in_path("account", params["account"])
     use_case: Json = params["use_case"]
-    if use_case["type"] == "account_update":
-        raise not_played("use_case.account_update")
-    wanted: Json | None = use_case.get("account_onboarding")
+    use = onboarding.LinkUse(use_case["type"])
+    wanted: Json | None = use_case.get(use)
     if wanted is None:
-        raise parameter_missing("use_case.account_onboarding")
+        raise parameter_missing(f"use_case.{use}")
+    if use is onboarding.LinkUse.UPDATE and record["stage"] in {"new", "started"}:
+        raise state_conflict(
+            f"The account {record['id']} has not completed onboarding; there is nothing to update yet.",
+            param="use_case.type",
+        )
     link = onboarding.new_link(
         platform,
         record,
+        use=use,
         refresh_url=wanted["refresh_url"],
         return_url=wanted.get("return_url"),
         lifetime_seconds=onboarding.V2_SECONDS,
-        at="use_case.account_onboarding.",
+        at=f"use_case.{use}.",
     )
     shown = {"collection_options": None, "return_url": None, **wanted}
     return {
@@ -205,7 +215,7 @@ def _link(call: Call) -> Json:
         "expires_at": iso(link["expires_at"]),
         "livemode": platform.livemode,
         "url": onboarding.url_of(platform, link),
-        "use_case": {"account_onboarding": shown, "account_update": None, "type": "account_onboarding"},
+        "use_case": {"account_onboarding": None, "account_update": None, use.value: shown, "type": use.value},
     }
 
 
@@ -236,9 +246,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     _v2(
         "POST",
         "/v2/core/account_links",
-        "account!:s use_case!:{type!:(account_onboarding account_update) account_onboarding:{collection_options:"
-        "{fields:(currently_due eventually_due) future_requirements:(include omit)} refresh_url!:s return_url:s} "
-        "account_update^:*}",
+        "account!:s use_case!:{type!:(account_onboarding account_update) "
+        f"account_onboarding:{_PAGES} account_update:{_PAGES}}}",
         _link,
     ),
     _v2("GET", "/v2/core/events/{id}", _SDK_SENDS, _event),
