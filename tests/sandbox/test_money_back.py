@@ -227,3 +227,44 @@ async def test_a_refund_that_seemed_done_can_fail(local: LocalStripe) -> None:
     await local.advance(days=1)
     assert local.types()[-1] == "refund.failed"
     await local.ok("POST", "/v1/refunds", f"charge={charge['id']}")
+
+
+async def test_a_debit_is_in_the_balance_as_soon_as_it_is_submitted(local: LocalStripe) -> None:
+    charge = await _paid(local, card=PAYS_LATER)
+    (line,) = (await local.ok("GET", "/v1/balance_transactions"))["data"]
+    assert (line["id"], line["source"]) == (charge["balance_transaction"], charge["id"])
+    assert (line["type"], line["reporting_category"], line["status"]) == ("payment", "charge", "pending")
+    assert (line["amount"], line["fee"], line["net"]) == (2500, 103, 2397)
+    assert line["available_on"] - line["created"] == 5 * 86_400
+
+    await local.control("payments/settle", {"payment_intent": charge["payment_intent"]})
+
+    (settled,) = (await local.ok("GET", "/v1/balance_transactions"))["data"]
+    assert settled["id"] == line["id"]
+    assert (await local.ok("GET", f"/v1/charges/{charge['id']}"))["balance_transaction"] == line["id"]
+    await local.advance(days=2)
+    assert (await local.ok("GET", "/v1/balance"))["available"][0]["amount"] == 2397
+
+
+async def test_a_debit_that_fails_is_taken_back_by_a_line_of_its_own(local: LocalStripe) -> None:
+    charge = await _paid(local, card=PAYS_LATER)
+
+    await local.control("payments/fail", {"payment_intent": charge["payment_intent"]})
+
+    back, line = (await local.ok("GET", f"/v1/balance_transactions?source={charge['id']}"))["data"]
+    assert (line["type"], back["type"], back["reporting_category"]) == (
+        "payment",
+        "payment_failure_refund",
+        "charge_failure",
+    )
+    assert (back["amount"], back["fee"], back["net"] + line["net"]) == (-2500, -103, 0)
+    failed = await local.ok("GET", f"/v1/charges/{charge['id']}")
+    assert (failed["status"], failed["balance_transaction"], failed["failure_balance_transaction"]) == (
+        "failed",
+        line["id"],
+        back["id"],
+    )
+    balance = await local.ok("GET", "/v1/balance")
+    assert (balance["available"][0]["amount"], balance["pending"][0]["amount"]) == (0, 0)
+    await local.advance(days=6)
+    assert (await local.ok("GET", "/v1/balance"))["available"][0]["amount"] == 0

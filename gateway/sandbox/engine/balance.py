@@ -44,6 +44,7 @@ def move_balance(
 _CATEGORIES: Final = {
     "adjustment": "dispute",
     "payment": "charge",
+    "payment_failure_refund": "charge_failure",
     "payment_refund": "refund",
     "payout_cancel": "payout_reversal",
     "payout_failure": "payout_reversal",

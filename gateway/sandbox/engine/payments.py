@@ -91,15 +91,35 @@ def attempt(book: Book, intent: Json, method: Json, *, owner_present: bool) -> A
         _mark_failed(book, intent, charge, decline)
         return Attempt("declined", charge, decline)
     if card.conduct in DELAYED:
-        charge["status"] = "pending"
-        intent["status"] = "processing"
-        book.emit("charge.pending", charge)
-        book.emit("payment_intent.processing", intent)
+        _submit(book, intent, charge)
         return Attempt("processing", charge)
     mark_paid(book, intent, charge)
     if card.conduct in {Conduct.DISPUTES, Conduct.INQUIRES}:
         book.around.agenda.at(book.now, Turn.SETTLE, book, _dispute, charge, card.conduct is Conduct.INQUIRES)
     return Attempt("paid", charge)
+
+
+def _submit(book: Book, intent: Json, charge: Json) -> None:
+    """A debit is on its way to the bank: its line is in the balance from now on, pending until it has cleared."""
+    clears_at = book.now + book.settings.delayed_payment_seconds + book.settings.funds_available_seconds
+    charge["balance_transaction"] = _take_in(book, charge, type="payment", available_on=clears_at)["id"]
+    charge["status"] = "pending"
+    intent["status"] = "processing"
+    book.emit("charge.pending", charge)
+    book.emit("payment_intent.processing", intent)
+
+
+def _take_in(book: Book, charge: Json, *, type: str, available_on: int) -> Json:
+    """The line of a payment: its amount less the fee."""
+    return move_balance(
+        book,
+        type=type,
+        amount=charge["amount"],
+        fee=fee_cents(charge["amount"]),
+        currency=charge["currency"],
+        source=charge["id"],
+        available_on=available_on,
+    )
 
 
 @deed("charge.dispute")
@@ -153,20 +173,16 @@ def _new_charge(book: Book, intent: Json, method: Json, card: Card) -> Json:
 
 
 def mark_paid(book: Book, intent: Json, charge: Json) -> None:
-    """The money came: the charge succeeds, the balance grows by the amount less the fee."""
+    """The money came: the charge succeeds. The line of a debit was there since it was submitted; others get it now."""
     card = book.behind.cards[charge["payment_method"]]
     available_on = book.now
     if card.conduct is not Conduct.SKIPS_PENDING:
         available_on += book.settings.funds_available_seconds
-    entry = move_balance(
-        book,
-        type="charge",
-        amount=charge["amount"],
-        fee=fee_cents(charge["amount"]),
-        currency=charge["currency"],
-        source=charge["id"],
-        available_on=available_on,
-    )
+    entry = book.find("balance_transaction", charge["balance_transaction"])
+    if entry is None:
+        entry = _take_in(book, charge, type="charge", available_on=available_on)
+    elif entry["available_on"] > book.now:
+        entry["available_on"] = available_on
     charge |= {
         "amount_captured": charge["amount"],
         "balance_transaction": entry["id"],
@@ -210,8 +226,20 @@ def _mark_failed(book: Book, intent: Json, charge: Json, decline: Decline) -> No
 
 
 def mark_delayed_failed(book: Book, intent: Json) -> Json:
-    """A payment that was under way did not come; returns its charge."""
+    """A payment that was under way did not come; returns its charge. Both its lines together are nothing, fee and all."""
     charge = book.get("charge", intent["latest_charge"])
+    entry = book.find("balance_transaction", charge["balance_transaction"])
+    if entry is not None:
+        back = move_balance(
+            book,
+            type="payment_failure_refund",
+            amount=-entry["amount"],
+            fee=-entry["fee"],
+            currency=entry["currency"],
+            source=charge["id"],
+            available_on=max(book.now, entry["available_on"]),
+        )
+        charge["failure_balance_transaction"] = back["id"]
     _mark_failed(book, intent, charge, _NEVER_CAME)
     return charge
 
