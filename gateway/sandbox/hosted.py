@@ -61,6 +61,8 @@ class PortalSubscription:
     interval: Literal["month", "year"]
     current_period_end: int
     cancel_at: int | None
+    owed_cents: int | None
+    """What its oldest open invoice asks for; None when nothing is to be paid now."""
     switch_options: tuple[SwitchOption, ...]
 
 
@@ -103,6 +105,10 @@ class HostedWorld(Protocol):
     def cancel_at_period_end(self, session_id: str, *, subscription_id: str) -> None: ...
 
     def resume(self, session_id: str, *, subscription_id: str) -> None: ...
+
+    def pay_overdue(self, session_id: str, *, subscription_id: str) -> PayOutcome:
+        """Pay the oldest open invoice with the saved card; redirect_url is None when it worked."""
+        ...
 
     def replace_card(self, session_id: str, *, card_number: str) -> PayOutcome:
         """Save another card; a declined number gives its reason. redirect_url is None when it worked."""

@@ -117,6 +117,13 @@ class HostedPages:
         if opened is not None:
             portal_moves.resume(opened, subscription_id=subscription_id)
 
+    def pay_overdue(self, session_id: str, *, subscription_id: str) -> PayOutcome:
+        opened = self._portal(session_id)
+        if opened is None:
+            return PayOutcome(None, "resource_missing", "This portal page does not exist any more.")
+        decline = portal_moves.pay_overdue(opened, subscription_id=subscription_id)
+        return PayOutcome(None, decline.decline_code or decline.code, decline.message) if decline else PayOutcome(None)
+
     def replace_card(self, session_id: str, *, card_number: str) -> PayOutcome:
         opened = self._portal(session_id)
         if opened is None:
@@ -165,6 +172,7 @@ def _living(book: Book, customer: Json) -> list[Json]:
 def _portal_subscription(opened: OpenPortal, subscription: Json) -> PortalSubscription:
     item: Json = subscription["items"]["data"][0]
     price: Json = item["price"]
+    owed = portal_moves.overdue_invoice(opened.book, subscription)
     return PortalSubscription(
         subscription_id=subscription["id"],
         product_name=opened.book.get("product", price["product"])["name"],
@@ -173,6 +181,7 @@ def _portal_subscription(opened: OpenPortal, subscription: Json) -> PortalSubscr
         interval=_interval(price["recurring"]["interval"]),
         current_period_end=item["current_period_end"],
         cancel_at=subscription["cancel_at"],
+        owed_cents=owed["amount_due"] if owed is not None else None,
         switch_options=tuple(
             SwitchOption(
                 price_id=option["id"],

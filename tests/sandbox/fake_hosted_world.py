@@ -50,6 +50,7 @@ def subscription(subscription_id: str = "sub_1") -> PortalSubscription:
         interval="month",
         current_period_end=DECEMBER_22,
         cancel_at=None,
+        owed_cents=None,
         switch_options=(YEARLY, BUSINESS),
     )
 
@@ -116,6 +117,13 @@ class FakeHostedWorld:
     def resume(self, session_id: str, *, subscription_id: str) -> None:
         self.asked.append(("resume", subscription_id))
         self._replace(session_id, subscription_id, cancel_at=None)
+
+    def pay_overdue(self, session_id: str, *, subscription_id: str) -> PayOutcome:
+        self.asked.append(("pay_overdue", subscription_id))
+        if self.portals[session_id].card_last4 == DECLINED_CARD[-4:]:
+            return PayOutcome(None, decline_code="generic_decline", message="Your card was declined.")
+        self._replace(session_id, subscription_id, status="active", owed_cents=None)
+        return PayOutcome(None)
 
     def replace_card(self, session_id: str, *, card_number: str) -> PayOutcome:
         self.asked.append(("card", card_number))

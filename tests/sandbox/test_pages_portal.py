@@ -195,3 +195,52 @@ async def test_junk_body_gets_a_page_that_leads_back(browser: Browser, world: Fa
     assert response.status == 415
     assert 'href="/p/session/ps_1"' in await response.text()
     assert world.asked == []
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ("active", "Renews on"),
+        ("trialing", "Free until"),
+        ("past_due", "A payment is overdue."),
+        ("unpaid", "Nothing more is charged until what is open is paid."),
+        ("incomplete", "The first payment has not arrived."),
+        ("paused", "Nothing is charged until it goes on."),
+    ],
+)
+async def test_each_status_says_what_is_true_of_it(
+    browser: Browser, world: FakeHostedWorld, status: str, told: str
+) -> None:
+    world.add(portal("ps_1", replace(subscription(), status=status)))
+    page = await (await browser.get("/p/session/ps_1")).text()
+    assert told in page
+    assert ("Renews on" in page) == (status == "active")
+    assert "/pay" not in page
+
+
+async def test_what_is_overdue_can_be_paid_now(browser: Browser, world: FakeHostedWorld) -> None:
+    world.add(portal("ps_1", replace(subscription(), status="past_due", owed_cents=2900)))
+    page = await (await browser.get("/p/session/ps_1")).text()
+    assert "Pay $29.00 now" in page
+
+    paid = await page_after(browser, await post(browser, "pay"))
+
+    assert "Your payment went through" in paid
+    assert "Renews on" in paid
+    assert world.asked == [("pay_overdue", "sub_1")]
+
+
+async def test_a_declined_card_leaves_it_owed_and_nothing_owed_is_refused(
+    browser: Browser, world: FakeHostedWorld
+) -> None:
+    owing = replace(subscription(), status="unpaid", owed_cents=2900)
+    world.add(replace(portal("ps_1", owing), card_last4=DECLINED_CARD[-4:]))
+    response = await post(browser, "pay")
+    page = await response.text()
+    assert response.status == 402
+    assert "Your card was declined. Replace the card below, then pay." in page
+    assert "Pay $29.00 now" in page
+
+    world.add(portal("ps_1"))
+    assert (await post(browser, "pay")).status == 422
+    assert world.asked == [("pay_overdue", "sub_1")]

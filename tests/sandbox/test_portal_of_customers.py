@@ -5,7 +5,7 @@ import stripe
 
 from gateway.sandbox.refusals import Json
 from gateway.sandbox.settings import SandboxSettings
-from tests.sandbox.local_stripe import DECLINED, FAILS_LATER, VISA, LocalStripe, local_stripe, plain
+from tests.sandbox.local_stripe import DECLINED, FAILS_LATER, PAYS_LATER, VISA, LocalStripe, local_stripe, plain
 from tests.sandbox.shop import Shop, open_shop, subscribe, subscription
 
 CANCELING = "customer={customer}&return_url=https://a.test&flow_data[type]=subscription_cancel"
@@ -268,3 +268,30 @@ async def test_the_page_of_an_expired_or_unknown_session_charges_nothing(local: 
         async with local.http.post(url, data={"card_number": VISA}, allow_redirects=False) as response:
             assert response.status in {404, 410, 200}
     assert "charge.succeeded" not in local.types()
+
+
+async def test_an_overdue_invoice_is_paid_with_another_card(local: LocalStripe) -> None:
+    shop = await open_shop(local)
+    bought = await subscribe(local, shop, card=FAILS_LATER)
+    await local.advance(days=32)
+    assert (await subscription(local, bought["id"]))["status"] == "past_due"
+    portal = await _portal(local, shop)
+    assert await _press(local, portal, "pay") == 402
+    assert (await subscription(local, bought["id"]))["status"] == "past_due"
+    assert await _press(local, portal, "card", card_number=VISA) == 303
+
+    assert await _press(local, portal, "pay") == 303
+
+    assert (await subscription(local, bought["id"]))["status"] == "active"
+    assert local.types().count("invoice.paid") == 2
+    invoices = (await local.ok("GET", "/v1/invoices", f"subscription={bought['id']}"))["data"]
+    assert [one["status"] for one in invoices] == ["paid", "paid"]
+    assert await _press(local, portal, "pay") == 422
+
+
+async def test_a_payment_under_way_is_not_asked_for_again(local: LocalStripe) -> None:
+    shop = await open_shop(local)
+    bought = await subscribe(local, shop, card=PAYS_LATER)
+    portal = await _portal(local, shop)
+    assert await _press(local, portal, "pay", subscription_id=bought["id"]) == 422
+    assert len((await local.ok("GET", "/v1/charges"))["data"]) == 1

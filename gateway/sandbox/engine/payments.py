@@ -226,7 +226,7 @@ def _mark_failed(book: Book, intent: Json, charge: Json, decline: Decline) -> No
 
 
 def mark_delayed_failed(book: Book, intent: Json) -> Json:
-    """A payment that was under way did not come; returns its charge. Both its lines together are nothing, fee and all."""
+    """A payment that was under way did not come; returns its charge. Its two lines add up to nothing, fee and all."""
     charge = book.get("charge", intent["latest_charge"])
     entry = book.find("balance_transaction", charge["balance_transaction"])
     if entry is not None:

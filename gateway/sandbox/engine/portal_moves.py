@@ -1,10 +1,11 @@
 """What a customer does in the portal."""
 
 from dataclasses import dataclass
+from typing import Final
 
-from gateway.sandbox.engine import customers, subscriptions, switches
+from gateway.sandbox.engine import customers, invoices, renewals, subscriptions, switches
 from gateway.sandbox.engine.book import Book
-from gateway.sandbox.engine.cards import Card
+from gateway.sandbox.engine.cards import Card, Decline
 from gateway.sandbox.engine.switches import Target
 from gateway.sandbox.refusals import Json
 
@@ -98,6 +99,36 @@ def resume(opened: OpenPortal, *, subscription_id: str) -> None:
     subscription = opened.own_subscription(subscription_id)
     if subscription is not None and subscription["cancel_at"] is not None:
         subscriptions.schedule_cancel(opened.book, subscription, cancel_at=None, by_flag=False)
+
+
+def overdue_invoice(book: Book, subscription: Json) -> Json | None:
+    """The oldest invoice that its customer has to see to; one whose payment is under way is not."""
+    for invoice in book.table("invoice").values():
+        if invoice["status"] == "open" and subscriptions.subscription_id_of(invoice) == subscription["id"]:
+            payment = invoices.payment_of(book, invoice)
+            intent = book.get("payment_intent", payment["payment"]["payment_intent"]) if payment else None
+            if intent is None or intent["status"] != "processing":
+                return invoice
+    return None
+
+
+def pay_overdue(opened: OpenPortal, *, subscription_id: str) -> Decline | None:
+    """Collect the oldest open invoice with the saved card, as a retry does; the reason if the card is declined."""
+    book = opened.book
+    subscription = opened.own_subscription(subscription_id)
+    invoice = overdue_invoice(book, subscription) if subscription is not None else None
+    if subscription is None or invoice is None:
+        return None
+    method = customers.saved_method(book, opened.customer, preferred=subscription["default_payment_method"])
+    if method is None and invoice["amount_due"] > 0:
+        return _NO_CARD
+    attempt = invoices.pay(book, invoice, method)
+    if invoice["status"] == "paid":
+        renewals.revive(book, subscription)
+    return attempt.decline if attempt is not None else None
+
+
+_NO_CARD: Final = Decline("resource_missing", None, "No card is saved; add one first.")
 
 
 def replace_card(opened: OpenPortal, card: Card) -> None:

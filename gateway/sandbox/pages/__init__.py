@@ -37,6 +37,7 @@ def add_page_routes(app: web.Application, world: HostedWorld) -> None:
             web.post("/p/session/{session_id}/cancel", portal.cancel),
             web.post("/p/session/{session_id}/switch", portal.switch),
             web.post("/p/session/{session_id}/resume", portal.resume),
+            web.post("/p/session/{session_id}/pay", portal.pay),
             web.post("/p/session/{session_id}/card", portal.replace_card),
         ]
     )

@@ -18,6 +18,7 @@ _NOTICES = {
     "canceled": "Your subscription will end with the current period. You can resume it until then.",
     "resumed": "Your subscription will renew as before.",
     "card": "Your card was replaced.",
+    "paid": "Thank you. Your payment went through, or is on its way.",
 }
 
 _ENDED_STATUSES = frozenset({"canceled", "incomplete_expired"})
@@ -58,6 +59,9 @@ class PortalPages:
     async def resume(self, request: web.Request) -> web.Response:
         return await self._answer(request, self._resume)
 
+    async def pay(self, request: web.Request) -> web.Response:
+        return await self._answer(request, self._pay)
+
     async def replace_card(self, request: web.Request) -> web.Response:
         return await self._answer(request, self._replace_card)
 
@@ -97,6 +101,18 @@ class PortalPages:
             return _portal_page(view, status=422, refusal=refusal)
         self.world.switch_price(view.session_id, subscription_id=subscription.subscription_id, price_id=price_id)
         return _done(view, "switched")
+
+    def _pay(self, view: PortalView, form: Form) -> web.Response:
+        subscription = _subscription(view, form.get("subscription_id"))
+        if subscription is None:
+            return _portal_page(view, status=422, refusal=_NOT_HERE)
+        if subscription.owed_cents is None:
+            return _portal_page(view, status=422, refusal="There is nothing to pay now.")
+        outcome = self.world.pay_overdue(view.session_id, subscription_id=subscription.subscription_id)
+        if outcome.message is None:
+            return _done(view, "paid")
+        refusal = f"{outcome.message} Replace the card below, then pay."
+        return _portal_page(self.world.portal_view(view.session_id) or view, status=402, refusal=refusal)
 
     def _replace_card(self, view: PortalView, form: Form) -> web.Response:
         try:
