@@ -238,7 +238,7 @@ async def test_a_declined_card_leaves_it_owed_and_nothing_owed_is_refused(
     response = await post(browser, "pay")
     page = await response.text()
     assert response.status == 402
-    assert "Your card was declined. Replace the card below, then pay." in page
+    assert "Your card was declined. Save another card here, then pay." in page
     assert "Pay $29.00 now" in page
 
     world.add(portal("ps_1"))

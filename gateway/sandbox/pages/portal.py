@@ -111,8 +111,8 @@ class PortalPages:
         outcome = self.world.pay_overdue(view.session_id, subscription_id=subscription.subscription_id)
         if outcome.message is None:
             return _done(view, "paid")
-        refusal = f"{outcome.message} Replace the card below, then pay."
-        return _portal_page(self.world.portal_view(view.session_id) or view, status=402, refusal=refusal)
+        problem = f"{outcome.message} Save another card here, then pay."
+        return _portal_page(self.world.portal_view(view.session_id) or view, status=402, card_problem=problem)
 
     def _replace_card(self, view: PortalView, form: Form) -> web.Response:
         try:
