@@ -1,6 +1,5 @@
 """`gateway dev`: the gateway lives in the local Stripe's time, and what is signed outside in the machine's."""
 
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -12,11 +11,11 @@ import pytest
 from gateway.app import Gateway, build_app
 from gateway.cli.development import SANDBOX_STATE_FILE, clock_of, opened_beside_stripe, sandbox_settings
 from gateway.cli.serving import listening
-from gateway.db import migrate
 from gateway.domain.clock import SystemClock
 from gateway.server.auth import make_token
 from gateway.services.customers import add_customer
 from gateway.settings import Settings, load_settings
+from tests.support.development import development_settings
 from tests.support.gateway import JWT_SECRET, Json, eventually
 from tests.support.person import Person
 
@@ -27,19 +26,7 @@ SOON = timedelta(minutes=1)
 async def settings(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """What `gateway dev` reads, in a folder and on ports of its own."""
     monkeypatch.chdir(tmp_path)
-    doors = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    port, sandbox_port = (str(door.getsockname()[1]) for door in doors)
-    for door in doors:
-        door.close()
-    await migrate(sqlite_url)
-    return load_settings(
-        {
-            "GATEWAY_DATABASE_URL": sqlite_url,
-            "GATEWAY_PORT": port,
-            "GATEWAY_SANDBOX_PORT": sandbox_port,
-            "GATEWAY_JWT_SECRET": JWT_SECRET,
-        }
-    )
+    return await development_settings(sqlite_url)
 
 
 async def ask_stripe(settings: Settings, path: str, fields: Json | None = None) -> Json:
