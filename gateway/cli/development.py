@@ -89,5 +89,5 @@ async def clock_of(settings: Settings) -> Clock:
         ):
             told: dict[str, int] = await response.json()
             return _Ahead(timedelta(seconds=told["now"] - told["real_now"]))
-    except (aiohttp.ClientError, TimeoutError, KeyError, ValueError):
+    except (aiohttp.ClientError, TimeoutError, KeyError, TypeError, ValueError):
         return SystemClock()

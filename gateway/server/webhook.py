@@ -27,8 +27,8 @@ class WebhookDoor:
     """Stores what Stripe delivers.
 
     `livemode` is the mode of our key: events of the other one are refused. `clock` says when an event came,
-    `wall_clock` how old a signature is. `stored` is called after the commit, so
-    that a worker in this process starts at once; `watch` hears of every delivery and its outcome.
+    `wall_clock` how old a signature is. `stored` is called after the commit, so that a worker in this process starts at
+    once; `watch` hears of every delivery and its outcome.
     """
 
     def __init__(
