@@ -63,6 +63,7 @@ class Checkout(Model):
     settled_at = fields.DatetimeField(null=True)
     look_at = fields.DatetimeField(default=_AT_ONCE)
     looks = fields.IntField(default=0)
+    silences = fields.IntField(default=0)
     created_at = fields.DatetimeField()
 
     class Meta(Model.Meta):

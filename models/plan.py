@@ -21,6 +21,7 @@ class Plan(Model):
     applied_ticket: int = fields.BigIntField()
     synced_at = fields.DatetimeField(null=True)
     sync_due_at = fields.DatetimeField(null=True)
+    silences = fields.IntField(default=0)
 
     class Meta(Model.Meta):
         table = "plan"

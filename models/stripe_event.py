@@ -28,6 +28,7 @@ class StripeEvent(Model):
     payload = fields.TextField()
     state = fields.CharField(max_length=16)
     attempts = fields.IntField()
+    refusals = fields.IntField(default=0)
     deliveries = fields.IntField()
     due_at = fields.DatetimeField()
     lease_until = fields.DatetimeField(null=True)

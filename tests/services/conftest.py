@@ -8,12 +8,22 @@ from gateway.db import Database
 from gateway.domain.clock import ManualClock
 from tests.support.gateway import START, Platform, open_platform
 from tests.support.payouts import PayoutWorld, open_payout_world
+from tests.support.weather import Poison
 
 
 @pytest.fixture
-async def platform(database_url: str) -> AsyncIterator[Platform]:
+def poison() -> Poison:
+    """What of Stripe's is out of order; nothing, until a test says so."""
+    return Poison()
+
+
+@pytest.fixture
+async def platform(database_url: str, poison: Poison) -> AsyncIterator[Platform]:
     """One gateway, on each engine; its clock is ours, and its background work is done by hand."""
-    async with open_platform(database_url, clock=ManualClock(START), with_worker=False, hasty=True) as running:
+    weather = [poison.as_weather()]
+    async with open_platform(
+        database_url, clock=ManualClock(START), with_worker=False, hasty=True, weather=weather
+    ) as running:
         yield running
 
 

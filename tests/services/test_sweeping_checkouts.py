@@ -6,11 +6,14 @@ import pytest
 import structlog
 
 from gateway.domain.plans import BillingInterval, Tier
+from gateway.services.ledger.rows import as_time
 from gateway.services.purchases.checkout import start_checkout
 from gateway.services.purchases.stale import LOOKED_AT_MAX, LOOKS_APART_MAX, pause_after, sweep_checkouts
+from gateway.services.unanswered import SILENCES_A_ROUND_MAX
 from tests.support.gateway import Platform
 from tests.support.person import APP, Person
 from tests.support.stripe_door import FAILS_LATER, PAYS_LATER, Json
+from tests.support.weather import Poison
 
 SESSIONS = "/v1/checkout/sessions"
 
@@ -166,24 +169,73 @@ async def test_a_page_open_past_its_end_is_an_alarm_and_a_later_look(platform: P
     assert await state_of(platform, ann) == "open"
 
 
-async def test_a_silent_stripe_counts_as_no_look(platform: Platform) -> None:
-    people = [platform.person() for _ in range(3)]
+async def paid_unheard(platform: Platform, count: int) -> tuple[list[Person], list[str]]:
+    """People who have paid a deposit each, and their sessions; nobody has told."""
+    people = [platform.person() for _ in range(count)]
     pages = [await person.deposit_page("2500") for person in people]
     await nothing_is_delivered(platform)
     for page in pages:
         await platform.stripe.pay(page.url)
+    return people, [page.session_id for page in pages]
+
+
+async def test_a_silent_stripe_counts_as_no_look_and_ends_the_round(platform: Platform) -> None:
+    people, _ = await paid_unheard(platform, SILENCES_A_ROUND_MAX + 2)
     await platform.stripe.fault(SESSIONS, "status_500", count=1000)
     await platform.stripe.forget_requests()
 
     await sweep_after(platform, minutes=10)
     asked = len({row["path"] for row in await platform.stripe.requests(SESSIONS)})
     silent = await looks(platform)
+    now = platform.clock.now()
+    due = [as_time(row["look_at"]) for row in await platform.database.fetch("SELECT look_at FROM checkout")]
     await platform.stripe.control("faults/clear")
     await sweep_after(platform, minutes=1)
 
-    assert asked == 1
-    assert [row["looks"] for row in silent] == [0, 0, 0]
-    assert [await person.balance_cents() for person in people] == ["2500"] * 3
+    assert asked == SILENCES_A_ROUND_MAX
+    assert [row["looks"] for row in silent] == [0] * len(people)
+    assert sorted(due) == [now, now, *[now + timedelta(minutes=1)] * SILENCES_A_ROUND_MAX]
+    assert [await person.balance_cents() for person in people] == ["2500"] * len(people)
+
+
+@pytest.mark.parametrize("status", [500, 401])
+async def test_a_purchase_that_stripe_never_answers_about_keeps_nobody_else_waiting(
+    platform: Platform, poison: Poison, status: int
+) -> None:
+    people, (stuck, *_) = await paid_unheard(platform, 4)
+    poison.status = status
+    poison.about.add(stuck)
+    await sweep_after(platform, minutes=10)
+    balances = [await person.balance_cents() for person in people]
+    looked_after_minutes: list[int] = []
+    for minute in range(1, 61):
+        poison.asked.clear()
+        await sweep_after(platform, minutes=1)
+        if poison.asked:
+            looked_after_minutes.append(minute)
+    poison.cured()
+    await sweep_after(platform, minutes=15)
+
+    assert balances == ["0", "2500", "2500", "2500"]
+    assert looked_after_minutes == [1, 3, 7, 15, 30, 45, 60]
+    assert await people[0].balance_cents() == "2500"
+    await platform.stripe.control("events/release")
+    await platform.assert_true()
+
+
+async def test_many_poisoned_purchases_keep_nobody_else_waiting(platform: Platform, poison: Poison) -> None:
+    people, sessions = await paid_unheard(platform, LOOKED_AT_MAX + 1)
+    poison.about.update(sessions[:-1])
+    await platform.advance(minutes=10)
+    rounds = 0
+    while await people[-1].balance_cents() == "0":
+        await sweep_checkouts(platform.billing)
+        rounds += 1
+
+    assert rounds <= LOOKED_AT_MAX // SILENCES_A_ROUND_MAX + 1
+    poison.cured()
+    await sweep_after(platform, minutes=15)
+    assert [await person.balance_cents() for person in people] == ["2500"] * len(people)
 
 
 async def test_many_are_looked_at_in_bounded_rounds(platform: Platform) -> None:

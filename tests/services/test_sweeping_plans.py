@@ -9,11 +9,13 @@ from gateway.domain.errors import ProviderUnavailable
 from gateway.domain.plans import PlanStatus, Tier
 from gateway.domain.subscriptions import FREE_PLAN, HeldPlan
 from gateway.services.customers import add_customer, customer_id_of
+from gateway.services.ledger.rows import as_time
 from gateway.services.plans.due import SYNCED_AT_ONCE_MAX, sync_due_plans
 from gateway.services.plans.syncing import next_sync_at, sync_plan
+from gateway.services.unanswered import SILENCES_A_ROUND_MAX
 from tests.support.gateway import Platform
 from tests.support.person import Person
-from tests.support.stripe_door import Json
+from tests.support.weather import Poison
 
 NOW = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -165,28 +167,61 @@ async def test_a_sync_that_was_cut_off_is_done_again(platform: Platform) -> None
     assert await ann.tier() == "STARTER"
 
 
-async def test_a_silent_stripe_ends_the_round_and_everybody_is_asked_about_a_minute_later(platform: Platform) -> None:
-    people: list[Json] = []
-    for _ in range(3):
-        ann = platform.person()
-        await platform.stripe.pay((await ann.checkout_page("PRO")).url)
-        people.append({"person": ann})
+async def ended_unheard(platform: Platform, count: int) -> list[Person]:
+    """People with plans whose subscriptions have ended; nobody has told, and their day is over."""
+    people = [platform.person() for _ in range(count)]
+    for person in people:
+        await platform.stripe.pay((await person.checkout_page("PRO")).url)
     await platform.settled()
     await platform.stripe.control("events/hold")
     for row in await platform.stripe.subscriptions():
         await platform.stripe.control("subscriptions/cancel", subscription=row["id"])
-    await platform.stripe.fault(SUBSCRIPTIONS, "status_500", count=1000)
     await platform.stripe.forget_requests()
     await platform.advance(days=1)
+    return people
+
+
+async def test_a_silent_stripe_ends_the_round_and_everybody_is_asked_about_a_minute_later(platform: Platform) -> None:
+    people = await ended_unheard(platform, SILENCES_A_ROUND_MAX + 2)
+    await platform.stripe.fault(SUBSCRIPTIONS, "status_500", count=1000)
+    now = platform.clock.now()
 
     await sync_due_plans(platform.billing)
     asked = len(await platform.stripe.requests(SUBSCRIPTIONS))
+    due = sorted(as_time(moment) for moment in await due_at(platform))
     await platform.stripe.control("faults/clear")
     await platform.advance(minutes=1)
     await sync_due_plans(platform.billing)
 
-    assert asked == 3  # one question, asked three times
-    assert [await one["person"].tier() for one in people] == ["FREE"] * 3
+    assert asked == 3 * SILENCES_A_ROUND_MAX  # each question is asked three times
+    assert due == [now, now, *[now + timedelta(minutes=1)] * SILENCES_A_ROUND_MAX]
+    assert [await one.tier() for one in people] == ["FREE"] * len(people)
+
+
+@pytest.mark.parametrize("status", [500, 401])
+async def test_a_plan_that_stripe_never_answers_about_keeps_nobody_else_waiting(
+    platform: Platform, poison: Poison, status: int
+) -> None:
+    people = await ended_unheard(platform, 4)
+    poison.status = status
+    poison.about.add(f"customer={(await platform.checkouts(people[0].subject))[0]['stripe_customer_id']}")
+    await sync_due_plans(platform.billing)
+    tiers = [await one.tier() for one in people]
+    looked_after_minutes: list[int] = []
+    for minute in range(1, 61):
+        poison.asked.clear()
+        await platform.advance(minutes=1)
+        await sync_due_plans(platform.billing)
+        if poison.asked:
+            looked_after_minutes.append(minute)
+    poison.cured()
+    await platform.advance(minutes=15)
+    await sync_due_plans(platform.billing)
+
+    assert tiers == ["PRO", "FREE", "FREE", "FREE"]
+    assert looked_after_minutes == [1, 3, 7, 15, 30, 45, 60]
+    assert await people[0].tier() == "FREE"
+    assert [row["silences"] for row in await platform.database.fetch("SELECT silences FROM plan")] == [0] * 4
 
 
 async def test_a_round_is_bounded(platform: Platform) -> None:

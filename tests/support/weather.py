@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import dataclass, field
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -33,3 +34,33 @@ def late_answers(dice: random.Random, *, seconds_max: float) -> Middleware:
         return response
 
     return hold_up
+
+
+@dataclass(eq=False)
+class Poison:
+    """Answers requests about chosen things with an error, every time; those about others reach Stripe.
+
+    `about` are texts of which one is in the request's address. `asked` are the addresses so answered.
+    """
+
+    about: set[str] = field(default_factory=set[str])
+    status: int = 500
+    asked: list[str] = field(default_factory=list[str])
+
+    def everything(self) -> None:
+        self.about.add("/v1/")
+
+    def cured(self) -> None:
+        self.about.clear()
+
+    def as_weather(self) -> Middleware:
+        @web.middleware
+        async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
+            address = request.path_qs
+            if not any(text in address for text in self.about):
+                return await handler(request)
+            self.asked.append(address)
+            kind = "invalid_request_error" if self.status < web.HTTPInternalServerError.status_code else "api_error"
+            return web.json_response({"error": {"type": kind, "message": "poisoned"}}, status=self.status)
+
+        return refuse

@@ -14,7 +14,6 @@ from gateway.domain.errors import (
     PaymentFailed,
     PaymentPending,
     ProviderRejected,
-    ProviderUnavailable,
     SessionExpired,
     SessionNotFound,
 )
@@ -22,6 +21,7 @@ from gateway.services.billing import Billing
 from gateway.services.ledger.rows import as_int, as_optional_text, as_time, as_uuid
 from gateway.services.purchases.hosted import FIRST_LOOK
 from gateway.services.purchases.settle import CheckoutMismatch, PageStillOpen, close_unmade, settle_checkout
+from gateway.services.unanswered import SILENCE, SILENCES_A_ROUND_MAX, pause_after_silence
 from gateway.stripe_service import CheckoutSession
 
 log = structlog.stdlib.get_logger()
@@ -34,22 +34,20 @@ _DOUBLINGS_MAX: Final = 10
 LOOKED_AT_MAX: Final = 10
 #: How long a claimed purchase is left to its node.
 CLAIM: Final = timedelta(minutes=10)
-#: When to look again after Stripe did not answer.
-SILENT_SECONDS: Final = 60
 #: So long after its end a page that Stripe still calls open is worth an alarm.
 PAST_END: Final = timedelta(hours=1) + CLOCKS_DIFFER_MAX
 
 _CLAIM = (
-    "UPDATE checkout SET looks = looks + 1, look_at = $2 WHERE id IN "
-    "(SELECT id FROM checkout WHERE state IN ('creating', 'open', 'pending') AND look_at <= $1 "
-    "ORDER BY look_at LIMIT $3 FOR UPDATE SKIP LOCKED) "
-    "RETURNING id, session_id, stripe_customer_id, expires_at, created_at, looks"
+    "WITH due AS MATERIALIZED (SELECT id FROM checkout WHERE state IN ('creating', 'open', 'pending') "
+    "AND look_at <= $1 ORDER BY look_at LIMIT $3 FOR UPDATE SKIP LOCKED) "
+    "UPDATE checkout SET looks = looks + 1, look_at = $2 WHERE id IN (SELECT id FROM due) "
+    "RETURNING id, session_id, stripe_customer_id, expires_at, created_at, looks, silences"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Stale:
-    """A claimed purchase. `looks` counts this look too, and proves the claim."""
+    """A claimed purchase. `looks` counts this look too, and proves the claim; `silences` those that had no answer."""
 
     checkout_id: UUID
     session_id: str | None
@@ -57,31 +55,44 @@ class _Stale:
     expires_at: datetime | None
     created_at: datetime
     looks: int
+    silences: int
 
 
 async def sweep_checkouts(billing: Billing) -> bool:
     """Look at the unsettled purchases whose time has come; True when more may be waiting.
 
     Whatever a look finds, the next one is planned: nothing is given up while money may arrive, and one that cannot be
-    understood is an alarm at every look and is in nobody's way.
+    understood is an alarm at every look and is in nobody's way. Neither is one that Stripe does not answer about: it is
+    put off alone. Some of them end the round, and the rest is due for the next.
     """
     now = billing.clock.now()
     rows = await billing.database.run(lambda connection: connection.fetch(_CLAIM, (now, now + CLAIM, LOOKED_AT_MAX)))
     claimed = [_stale(row) for row in rows]
-    for number, stale in enumerate(claimed):
-        try:
-            await _look(billing, stale)
-        except ProviderUnavailable as error:
-            log.warning("checkouts.not_looked_at", reason=str(error))
+    silent = 0
+    for number, stale in enumerate(claimed, start=1):
+        silent += not await _see_to(billing, stale)
+        if silent == SILENCES_A_ROUND_MAX:
             for left in claimed[number:]:
-                await _plan_look(billing, left, timedelta(seconds=SILENT_SECONDS), counts=False)
+                await _plan_look(billing, left, timedelta(0), looks=left.looks - 1, silences=left.silences)
             return False
-        except BillingError as refusal:
-            log.error("checkout.look_failed", checkout_id=str(stale.checkout_id), reason=str(refusal))  # noqa: TRY400 - a refusal says it all
-        except Exception:
-            log.exception("checkout.look_failed", checkout_id=str(stale.checkout_id))
-        await _plan_look(billing, stale, pause_after(stale.looks))
     return len(claimed) == LOOKED_AT_MAX
+
+
+async def _see_to(billing: Billing, stale: _Stale) -> bool:
+    """Look at one purchase and plan the next look; False when Stripe did not answer, which counts as no look."""
+    try:
+        await _look(billing, stale)
+    except SILENCE as error:
+        silences = stale.silences + 1
+        log.warning("checkout.not_looked_at", checkout_id=str(stale.checkout_id), reason=str(error))
+        await _plan_look(billing, stale, pause_after_silence(silences), looks=stale.looks - 1, silences=silences)
+        return False
+    except BillingError as refusal:
+        log.error("checkout.look_failed", checkout_id=str(stale.checkout_id), reason=str(refusal))  # noqa: TRY400 - a refusal says it all
+    except Exception:
+        log.exception("checkout.look_failed", checkout_id=str(stale.checkout_id))
+    await _plan_look(billing, stale, pause_after(stale.looks), looks=stale.looks, silences=0)
+    return True
 
 
 def pause_after(looks: int) -> timedelta:
@@ -137,13 +148,13 @@ def _promise(session: CheckoutSession) -> tuple[bool, bool, bool, datetime]:
     return session.is_paid, session.status == "complete", session.status == "open", session.created_at
 
 
-async def _plan_look(billing: Billing, stale: _Stale, pause: timedelta, *, counts: bool = True) -> None:
+async def _plan_look(billing: Billing, stale: _Stale, pause: timedelta, *, looks: int, silences: int) -> None:
     now = billing.clock.now()
 
     async def work(connection: Connection) -> None:
         await connection.execute(
-            "UPDATE checkout SET look_at = $3, looks = $4 WHERE id = $1 AND looks = $2",
-            (stale.checkout_id, stale.looks, now + pause, stale.looks if counts else stale.looks - 1),
+            "UPDATE checkout SET look_at = $3, looks = $4, silences = $5 WHERE id = $1 AND looks = $2",
+            (stale.checkout_id, stale.looks, now + pause, looks, silences),
         )
 
     await billing.database.run(work)
@@ -157,4 +168,5 @@ def _stale(row: Row) -> _Stale:
         expires_at=None if row["expires_at"] is None else as_time(row["expires_at"]),
         created_at=as_time(row["created_at"]),
         looks=as_int(row["looks"]),
+        silences=as_int(row["silences"]),
     )
