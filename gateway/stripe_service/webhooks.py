@@ -5,6 +5,7 @@ The signature itself is the SDK's work; everything it lets through and we do not
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -14,6 +15,7 @@ import stripe
 
 from gateway.domain.clock import Clock, from_unix
 from gateway.stripe_service.connection import StripeSettingsError
+from gateway.stripe_service.events import ACCOUNT_EVENTS, CONNECT_EVENTS, THIN_EVENTS
 from gateway.stripe_service.fields import UNIX_SECONDS_MAX, Fields, MalformedAnswer
 from gateway.stripe_service.objects import WebhookEvent
 from gateway.stripe_service.reading import read_event
@@ -34,6 +36,7 @@ _EVENT_TYPE = re.compile(r"[a-z0-9_.\[\]]{1,255}", re.ASCII)
 _OBJECT_TYPE = re.compile(r"[a-z0-9_.]{1,100}", re.ASCII)
 _OBJECT_ID = re.compile(r"[A-Za-z0-9_.-]{1,255}", re.ASCII)
 _ACCOUNT_ID = re.compile(r"acct_[A-Za-z0-9]{1,250}", re.ASCII)
+_USED_TYPES: Final = frozenset((*ACCOUNT_EVENTS, *CONNECT_EVENTS, *THIN_EVENTS))
 _API_VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -165,12 +168,20 @@ def _read(raw: bytes) -> WebhookEvent:
                 WebhookRefusal.THIN_EVENT, "This is a thin event; set the endpoint's payload style to snapshot."
             )
         event = read_thin_event(fields) if is_thin(fields) else read_event(fields)
+        event = _without_chosen_id(event)
         _check_shapes(event)
     except orjson.JSONDecodeError:
         raise WebhookRefused(WebhookRefusal.BAD_PAYLOAD, "The body is not valid JSON.") from None
     except MalformedAnswer as error:
         raise WebhookRefused(WebhookRefusal.BAD_PAYLOAD, f"The body is not a Stripe event: {error}.") from None
     return event
+
+
+def _without_chosen_id(event: WebhookEvent) -> WebhookEvent:
+    """Of types that are not used: people choose the ids of coupons and plans, with blanks and whatever they like."""
+    if event.type in _USED_TYPES or event.object_id is None or _OBJECT_ID.fullmatch(event.object_id):
+        return event
+    return replace(event, object_id=None)
 
 
 def _check_shapes(event: WebhookEvent) -> None:

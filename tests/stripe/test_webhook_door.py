@@ -97,6 +97,30 @@ def test_an_object_without_an_id_is_an_event_too() -> None:
     assert (found.object_type, found.object_id) == ("balance", None)
 
 
+@pytest.mark.parametrize(
+    ("type_", "chosen"),
+    [
+        ("coupon.created", "25% off"),
+        ("plan.updated", "gold plan"),
+        ("coupon.deleted", "Früh"),
+        ("coupon.created", "x/y"),
+    ],
+)
+def test_an_id_that_a_person_chose_is_not_kept_and_refuses_nothing(type_: str, chosen: str) -> None:
+    raw = body(type=type_, data={"object": {"id": chosen, "object": type_.partition(".")[0]}})
+
+    found = parse(raw, signed(raw))
+
+    assert (found.type, found.object_id) == (type_, None)
+    assert orjson.loads(found.payload)["data"]["object"]["id"] == chosen
+
+
+def test_an_id_of_stripes_form_is_kept_whatever_the_type() -> None:
+    raw = body(type="coupon.created", data={"object": {"id": "spring-25", "object": "coupon"}})
+
+    assert parse(raw, signed(raw)).object_id == "spring-25"
+
+
 def test_any_of_the_secrets_may_have_signed() -> None:
     raw = body()
 
