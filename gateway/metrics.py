@@ -202,7 +202,7 @@ class Metrics:
             dead[label] += count.dead
             if count.oldest_at is not None:
                 ages[label] = max(ages[label], int((now - count.oldest_at).total_seconds()))
-        for label in (*ACCOUNT_EVENTS, OTHER_TYPE):
+        for label in (*sorted(_KNOWN_TYPES), OTHER_TYPE):
             self._events_waiting.labels(label).set(waiting[label])
             self._events_dead_now.labels(label).set(dead[label])
             self._events_waiting_seconds.labels(label).set(ages[label])

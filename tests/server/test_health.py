@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from prometheus_client import CollectorRegistry
@@ -10,6 +12,7 @@ from pytest_aiohttp.plugin import AiohttpClient
 
 from gateway.metrics import Metrics
 from gateway.server.health import Readiness, health_routes
+from gateway.services.billing import EventCount
 
 Client = TestClient[web.Request, web.Application]
 
@@ -165,6 +168,25 @@ async def test_metrics_are_prometheus_text_with_every_name(aiohttp_client: Aioht
         'gateway_database_retries_total{reason="serialization"} 1.0',
     ):
         assert line in lines
+
+
+@pytest.mark.parametrize("event_type", ["invoice.paid", "payout.failed", "v2.core.account.closed", "other"])
+def test_what_the_inbox_holds_is_told_of_every_type_and_falls_to_zero_again(event_type: str) -> None:
+    now = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+
+    def told() -> list[float | None]:
+        names = ("waiting", "given_up", "waiting_seconds")
+        labels = {"type": event_type}
+        return [registry.get_sample_value(f"gateway_stripe_events_{name}", labels) for name in names]
+
+    metrics.events_counted([EventCount(event_type, waiting=3, dead=5, oldest_at=now - timedelta(minutes=9))], now=now)
+    held = told()
+    metrics.events_counted([], now=now)
+
+    assert held == [3, 5, 540]
+    assert told() == [0, 0, 0]
 
 
 async def test_a_process_whose_worker_has_not_looked_does_not_claim_that_nothing_waits() -> None:
