@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.db import Connection
-from gateway.domain.errors import ProviderUnavailable
+from gateway.domain.errors import ProviderMisconfigured, ProviderUnavailable
 from gateway.services.billing import Billing
 
 log = structlog.stdlib.get_logger()
@@ -44,7 +44,7 @@ async def check_account(billing: Billing, *, handed_to: str | None = None) -> No
 
     Raises:
         WrongAccount: it is not; the message says what to do.
-        ProviderUnavailable: Stripe did not say whose key this is.
+        ProviderUnavailable, ProviderMisconfigured: Stripe did not say whose key this is.
     """
     ours = Account(await billing.stripe.own_account(), billing.stripe.livemode)
     if handed_to is not None and Account.parse(handed_to) != ours:
@@ -83,7 +83,7 @@ async def keep_to_the_account(billing: Billing) -> bool:
     """Check what could not be checked at the start; a wrong account is an alarm at every look."""
     try:
         await check_account(billing)
-    except ProviderUnavailable:
+    except (ProviderUnavailable, ProviderMisconfigured):
         log.debug("account.unchecked")
     except WrongAccount as error:
         log.error("account.wrong", reason=str(error))  # noqa: TRY400 - the sentence says it all

@@ -110,7 +110,7 @@ CHORES: Final = (
     Chore(name="calendar", every_seconds=30, work=promise_periodic),
     Chore(name="jobs", every_seconds=3_600, work=tidy_jobs),
     Chore(name="reconcile", every_seconds=300, work=reconcile_when_due, round_seconds_max=3_000),
-    Chore(name="event_gaps", every_seconds=gaps.EVERY_SECONDS, work=gaps.fill_gaps, round_seconds_max=40),
+    Chore(name="event_gaps", every_seconds=gaps.LOOK_SECONDS, work=gaps.fill_gaps, round_seconds_max=40),
     Chore(name="checkouts", every_seconds=15, work=sweep_checkouts, round_seconds_max=300),
     Chore(name="plans", every_seconds=5, work=sync_due_plans, round_seconds_max=300),
     Chore(name="stripe_account", every_seconds=600, work=keep_to_the_account),

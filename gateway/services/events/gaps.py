@@ -1,5 +1,6 @@
 """What a webhook should have brought and did not: Stripe's list of events, compared with the inbox again and again."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -9,7 +10,7 @@ import structlog
 
 from gateway.db import Connection, Row
 from gateway.db.batches import list_parameter
-from gateway.domain.errors import ProviderRejected, ProviderUnavailable
+from gateway.domain.errors import ProviderMisconfigured, ProviderRejected, ProviderUnavailable
 from gateway.services.billing import Billing
 from gateway.services.events.inbox import store_event
 from gateway.services.ledger.rows import as_int, as_optional_text, as_time
@@ -19,8 +20,12 @@ log = structlog.stdlib.get_logger()
 
 #: How often the list is compared, by whichever node is first.
 EVERY_SECONDS: Final = 20
-#: How long a node that compares is left alone; a round ends before.
-CLAIM_SECONDS: Final = 45
+#: How often a node looks whether it is time, or whether the node at it has died.
+LOOK_SECONDS: Final = 5
+#: How long a node that compares is left alone; each page it has done counts anew.
+CLAIM_SECONDS: Final = 30
+#: One page's time: a node at a slow one is not taken for dead.
+PAGE_SECONDS_MAX: Final = 20
 #: Pages of a hundred events in one round.
 PAGES_A_ROUND_MAX: Final = 10
 #: Events may appear in the list later than younger ones; so far back each pass begins again.
@@ -88,8 +93,8 @@ async def fill_gaps(billing: Billing) -> bool:
         under_way = under_way.begun_anew()
     try:
         return await _go_on(billing, under_way)
-    except ProviderUnavailable as error:
-        log.warning("events.not_listed", reason=str(error))
+    except (ProviderUnavailable, ProviderMisconfigured, TimeoutError) as error:
+        log.warning("events.not_listed", reason=str(error) or type(error).__name__)
         await _let_go(billing, under_way)
         return False
 
@@ -97,12 +102,9 @@ async def fill_gaps(billing: Billing) -> bool:
 async def _go_on(billing: Billing, under_way: _Pass) -> bool:
     for _ in range(PAGES_A_ROUND_MAX):
         try:
-            page = await billing.stripe.event_page(
-                since=under_way.seen_at - OVERLAP,
-                until=under_way.newest_at,
-                types=_PARTS[under_way.part],
-                after=under_way.after_id,
-            )
+            page = await _page(billing, under_way)
+        except ProviderMisconfigured:
+            raise
         except ProviderRejected:
             if under_way.after_id is None:
                 raise
@@ -117,6 +119,16 @@ async def _go_on(billing: Billing, under_way: _Pass) -> bool:
         if under_way.newest_at is not None and not await _remember(billing, under_way):
             return False  # a node that took this one for dead goes on instead
     return await _remember(billing, under_way, pause=timedelta(0))
+
+
+async def _page(billing: Billing, under_way: _Pass) -> EventPage:
+    async with asyncio.timeout(PAGE_SECONDS_MAX):
+        return await billing.stripe.event_page(
+            since=under_way.seen_at - OVERLAP,
+            until=under_way.newest_at,
+            types=_PARTS[under_way.part],
+            after=under_way.after_id,
+        )
 
 
 async def _store_unknown(billing: Billing, events: Sequence[WebhookEvent]) -> None:
