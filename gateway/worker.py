@@ -3,15 +3,16 @@
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
 
 from gateway.db import DatabaseUnavailable, spawn
-from gateway.domain.errors import BillingError, ProviderUnavailable
+from gateway.domain.errors import BillingError, InProgress, ProviderMisconfigured, ProviderUnavailable
 from gateway.services.billing import Billing
-from gateway.services.events.applying import HANDLED_EVENTS, apply_event
+from gateway.services.events.applying import apply_event
 from gateway.services.events.inbox import (
     RENEWED_SECONDS,
     ClaimedEvent,
@@ -45,8 +46,11 @@ POLL_SECONDS = 1
 DATABASE_PAUSE_SECONDS = 2
 #: How often it is looked how long the oldest event waits, at most.
 WAITING_SECONDS_MIN = 10
-#: Failures that say nothing about the event: Stripe or the database did not answer.
-_UNCLEAR = (ProviderUnavailable, DatabaseUnavailable, TimeoutError)
+#: Failures that say nothing about the event: Stripe or the database did not answer, our key is wrong, others are at it.
+_UNCLEAR = (ProviderUnavailable, ProviderMisconfigured, DatabaseUnavailable, InProgress, TimeoutError)
+#: How calls end that Stripe did not answer, and those that it did.
+_SILENCES = frozenset({"unavailable", "misconfigured"})
+_ANSWERS = frozenset({"ok", "rejected", "missing"})
 
 
 class EventWatcher(Protocol):
@@ -165,7 +169,7 @@ class EventWorker:
     async def _look_who_waits(self) -> None:
         now = self._billing.clock.now()
         last = self._waiting_looked_at
-        if last is not None and now - last < timedelta(seconds=WAITING_SECONDS_MIN):
+        if last is not None and abs(now - last) < timedelta(seconds=WAITING_SECONDS_MIN):
             return
         since = await oldest_waiting(self._billing.database)
         self._waiting_looked_at = now
@@ -173,8 +177,7 @@ class EventWorker:
 
     async def _claim(self) -> list[ClaimedEvent]:
         now = self._billing.clock.now()
-        running = len(self._running)
-        free = self._patience.places(EVENTS_AT_ONCE_MAX - running, running=running, now=now)
+        free = self._patience.places(EVENTS_AT_ONCE_MAX - len(self._running), now=now)
         if free <= 0:
             return []
         events = await claim_events(self._billing.database, now=now, limit=free)
@@ -214,7 +217,7 @@ class EventWorker:
         try:
             async with asyncio.timeout(GIVE_BACK_SECONDS_MAX):
                 await asyncio.wait(held)
-                given = await give_back(self._billing.database, tuple(held.values()), now=self._billing.clock.now())
+                given = await give_back(self._billing.database, tuple(held.values()))
         except (DatabaseUnavailable, TimeoutError) as error:
             log.warning("events.left_to_their_leases", events=len(held), reason=str(error))
         else:
@@ -223,27 +226,28 @@ class EventWorker:
     async def _see_through(self, event: ClaimedEvent) -> None:
         try:
             async with asyncio.timeout(EVENT_SECONDS_MAX):
-                state = await apply_event(self._billing, event)
+                state = await apply_event(self._asking_for(event), event)
         except LeaseLost:
             log.info("event.lease_lost", event_id=event.event_id, type=event.type)
         except (BillingError, DatabaseUnavailable, TimeoutError) as error:
-            self._note(error)
             await self._put_back(event, error)
         except Exception as error:
             log.exception("event.crashed", event_id=event.event_id, type=event.type)
             await self._put_back(event, error)
         else:
-            if event.type in HANDLED_EVENTS and event.account is None:  # of the others Stripe was not asked
-                self._patience.answered()
             log.info("event.applied", event_id=event.event_id, type=event.type, state=state.value)
             self._watch(event.type, state)
 
-    def _note(self, error: Exception) -> None:
-        """Whether Stripe answered; a database that did not says nothing about Stripe."""
-        if isinstance(error, ProviderUnavailable | TimeoutError):
-            self._patience.unanswered()
-        elif isinstance(error, BillingError):
-            self._patience.answered()
+    def _asking_for(self, event: ClaimedEvent) -> Billing:
+        """What the event is applied with: each call it makes tells whether Stripe answers. What else fails does not."""
+
+        def note(*, call: str, outcome: str, seconds: float) -> None:
+            if outcome in _SILENCES:
+                self._patience.unanswered(event.event_id)
+            elif outcome in _ANSWERS:
+                self._patience.answered()
+
+        return replace(self._billing, stripe=self._billing.stripe.observed(note))
 
     async def _put_back(self, event: ClaimedEvent, error: Exception) -> None:
         """Its turn comes again; where even this cannot be stored, the end of the lease brings it back."""

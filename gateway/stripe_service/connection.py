@@ -5,7 +5,7 @@ import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -13,7 +13,7 @@ import aiohttp
 import stripe
 import structlog
 
-from gateway.domain.errors import ProviderError, ProviderUnavailable
+from gateway.domain.errors import ProviderError, ProviderMisconfigured, ProviderUnavailable
 from gateway.stripe_service.failures import domain_error, is_missing, needs_a_human
 from gateway.stripe_service.fields import Fields, MalformedAnswer
 from gateway.stripe_service.transport import CarefulClient, Sleep
@@ -37,8 +37,8 @@ log = structlog.get_logger()
 class CallObserver(Protocol):
     """Told how every call ended, its retries included.
 
-    `outcome` is `ok`, `rejected` (a definite no), `unavailable` (no clear answer), `missing` (there is no such object)
-    or `cancelled` (the caller gave up).
+    `outcome` is `ok`, `rejected` (a definite no), `misconfigured` (our key is not taken, or may not do this),
+    `unavailable` (no clear answer), `missing` (there is no such object) or `cancelled` (the caller gave up).
     """
 
     def __call__(self, *, call: str, outcome: str, seconds: float) -> None: ...
@@ -111,6 +111,15 @@ class StripeConnection:
     @property
     def v1(self) -> stripe.V1Services:
         return self.client.v1
+
+    def observed(self, observe: CallObserver) -> "StripeConnection":
+        """The same connection, with one more who is told how calls end."""
+
+        def both(*, call: str, outcome: str, seconds: float) -> None:
+            self.observe(call=call, outcome=outcome, seconds=seconds)
+            observe(call=call, outcome=outcome, seconds=seconds)
+
+        return replace(self, observe=both)
 
     async def ask(self, call: str, request: Awaitable[stripe.StripeObject], read: Callable[[Fields], _T]) -> _T:
         """Make one call and read its answer.
@@ -252,7 +261,10 @@ def _read_page(fields: Fields, read: Callable[[Fields], _T]) -> Page[_T]:
 def _outcome(error: Exception) -> str:
     if is_missing(error):
         return "missing"
-    return "unavailable" if isinstance(domain_error(error), ProviderUnavailable) else "rejected"
+    failure = domain_error(error)
+    if isinstance(failure, ProviderUnavailable):
+        return "unavailable"
+    return "misconfigured" if isinstance(failure, ProviderMisconfigured) else "rejected"
 
 
 def _log_failure(call: str, error: Exception, *, ms: int) -> None:

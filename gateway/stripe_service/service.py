@@ -52,6 +52,10 @@ class StripeService(
         """What the set-up builds its own calls on."""
         return self._stripe
 
+    def observed(self, observe: CallObserver) -> "StripeService":
+        """The same way to Stripe for one piece of work: `observe` hears of its calls, beside whoever hears of all."""
+        return StripeService(self._stripe.observed(observe))
+
     @property
     def livemode(self) -> bool:
         """Whether the key is a live one: events and objects of the other mode are not ours."""

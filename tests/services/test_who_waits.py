@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -118,6 +119,38 @@ async def test_the_worker_tells_the_age_of_the_oldest_at_most_every_ten_seconds(
 
     assert too_early == [0]
     assert told == [0, 10]
+
+
+@dataclass
+class SetBack:
+    """A clock that can be set to anything."""
+
+    moment: datetime
+
+    def now(self) -> datetime:
+        return self.moment
+
+
+async def test_a_clock_that_is_set_back_stops_no_look(gateway: Gateway) -> None:
+    told: list[float] = []
+    looked = asyncio.Event()
+
+    def watch(*, seconds: float) -> None:
+        told.append(seconds)
+        looked.set()
+
+    clock = SetBack(NOW)
+    worker = EventWorker(replace(gateway.billing, clock=clock), watch_waiting=watch)
+    running = asyncio.create_task(worker.run())
+    for moment in (NOW, NOW - timedelta(hours=1)):
+        clock.moment = moment
+        async with asyncio.timeout(20):
+            await looked.wait()
+        looked.clear()
+    worker.stop()
+    await running
+
+    assert told == [0, 0]
 
 
 async def test_the_gateways_own_worker_sets_the_metric(gateway: Gateway, clock: ManualClock) -> None:

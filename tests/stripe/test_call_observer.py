@@ -37,7 +37,7 @@ async def watched(script: ScriptedStripe, seen: Seen) -> AsyncIterator[StripeSer
         (says(customer()), "ok"),
         (refuses(404, code="resource_missing"), "missing"),
         (refuses(400), "rejected"),
-        (refuses(401), "rejected"),
+        (refuses(401), "misconfigured"),
         (refuses(429), "unavailable"),
         (says({"id": "cus_1"}), "unavailable"),
     ],
@@ -50,7 +50,7 @@ async def test_a_call_is_told_by_its_name_and_outcome(
     try:
         await watched.retrieve_customer("cus_1")
     except ProviderError:
-        assert outcome in {"rejected", "unavailable"}
+        assert outcome in {"rejected", "misconfigured", "unavailable"}
 
     ((call, told, seconds),) = seen
     assert (call, told) == ("customers.retrieve", outcome)
@@ -77,3 +77,19 @@ async def test_a_call_that_is_given_up_is_told_too(watched: StripeService, scrip
         await call
 
     assert [(name, outcome) for name, outcome, _ in seen] == [("customers.retrieve", "cancelled")]
+
+
+async def test_one_more_may_listen_to_some_calls(watched: StripeService, script: ScriptedStripe, seen: Seen) -> None:
+    heard: list[str] = []
+
+    def listen(*, call: str, outcome: str, seconds: float) -> None:
+        heard.append(outcome)
+
+    script.will(says(customer()), refuses(400))
+
+    await watched.observed(listen).retrieve_customer("cus_1")
+    with pytest.raises(ProviderError):
+        await watched.retrieve_customer("cus_1")
+
+    assert heard == ["ok"]
+    assert [outcome for _, outcome, _ in seen] == ["ok", "rejected"]

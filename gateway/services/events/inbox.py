@@ -48,7 +48,10 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ClaimedEvent:
-    """An event this worker may work on until its lease ends; `token` proves it."""
+    """An event this worker may work on until its lease ends; `token` proves it.
+
+    `attempts` counts every try, this one too; `refusals` those before it that failed for certain.
+    """
 
     event_id: str
     type: str
@@ -56,6 +59,7 @@ class ClaimedEvent:
     account: str | None
     payload: str
     attempts: int
+    refusals: int
     token: int
     received_at: datetime
 
@@ -71,7 +75,7 @@ class HeldEvent:
     lease_until: datetime
 
 
-#: Due by the earlier of Stripe's clock and ours: a node whose clock is ahead hides nothing from the others.
+#: What was never tried waits for nothing, so it is due by whichever clock a worker has; see `due_at_once`.
 _STORE = (
     "INSERT INTO stripe_event (id, type, object_id, account, api_version, livemode, payload, state, due_at, "
     "occurred_at, received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 'new', $10, $9, $8) ON CONFLICT (id) "
@@ -80,11 +84,20 @@ _AGAIN = (
     "DO UPDATE SET deliveries = stripe_event.deliveries + 1, "
     "due_at = CASE WHEN stripe_event.state IN ('new', 'dead') THEN $10 ELSE stripe_event.due_at END, "
     "attempts = CASE WHEN stripe_event.state = 'dead' THEN 0 ELSE stripe_event.attempts END, "
+    "refusals = CASE WHEN stripe_event.state = 'dead' THEN 0 ELSE stripe_event.refusals END, "
     "lost = CASE WHEN stripe_event.state = 'dead' THEN 0 ELSE stripe_event.lost END, "
     "state = CASE WHEN stripe_event.state = 'dead' THEN 'new' ELSE stripe_event.state END "
     "RETURNING deliveries"
 )
 _UNLESS_KNOWN = "DO NOTHING RETURNING deliveries"
+
+
+def due_at_once(moment: datetime) -> datetime:
+    """When something of this moment is due that need not wait: now, also by a clock that is as far behind as may be.
+
+    So first come is first served, and no difference between two clocks delays anything.
+    """
+    return moment - CLOCKS_DIFFER_MAX
 
 
 async def store_event(database: Database, event: WebhookEvent, *, now: datetime, listed: bool = False) -> bool:
@@ -106,7 +119,7 @@ async def store_event(database: Database, event: WebhookEvent, *, now: datetime,
                 event.payload,
                 now,
                 event.created_at,
-                min(now, event.created_at),
+                due_at_once(min(now, event.created_at)),
             ),
         )
         assert listed or row is not None, "an upsert returns its row"
@@ -124,7 +137,7 @@ async def claim_events(database: Database, *, now: datetime, limit: int) -> list
             "AND due_at <= $1 ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED) "
             "UPDATE stripe_event SET state = 'doing', lease_until = $2, attempts = attempts + 1, token = token + 1 "
             "WHERE id IN (SELECT id FROM due) "
-            "RETURNING id, type, object_id, account, payload, attempts, token, received_at",
+            "RETURNING id, type, object_id, account, payload, attempts, refusals, token, received_at",
             (now, now + timedelta(seconds=LEASE_SECONDS), limit),
         )
         return [_claimed(row) for row in rows]
@@ -145,16 +158,16 @@ async def renew_leases(database: Database, events: Sequence[ClaimedEvent], *, no
     await database.run(work)
 
 
-async def give_back(database: Database, events: Sequence[ClaimedEvent], *, now: datetime) -> int:
+async def give_back(database: Database, events: Sequence[ClaimedEvent]) -> int:
     """Leave events to others, as if they had never been claimed; returns how many were still held."""
 
     async def work(connection: Connection) -> int:
         given = 0
         for event in events:
             given += await connection.execute(
-                "UPDATE stripe_event SET state = 'new', attempts = attempts - 1, due_at = $3, lease_until = NULL "
+                "UPDATE stripe_event SET state = 'new', attempts = attempts - 1, lease_until = NULL "
                 "WHERE id = $1 AND token = $2 AND state = 'doing'",
-                (event.event_id, event.token, now),
+                (event.event_id, event.token),
             )
         return given
 
@@ -263,18 +276,20 @@ async def fail_event(
     """Put an event back for later, or aside for a person; returns which of the two.
 
     What is `unclear` (Stripe or the database did not answer) heals by itself, so it is tried for days, and again soon
-    after the silence ends; what fails for certain is tried a few times.
+    after the silence ends. What fails for certain is tried a few times, whatever was unclear before.
     """
-    age = now - event.received_at
-    dead = event.attempts >= ATTEMPTS_MAX and (not unclear or age >= timedelta(days=UNCLEAR_DAYS_MAX))
+    refusals = event.refusals if unclear else event.refusals + 1
+    too_old = now - event.received_at >= timedelta(days=UNCLEAR_DAYS_MAX) and event.attempts >= ATTEMPTS_MAX
+    dead = too_old if unclear else refusals >= ATTEMPTS_MAX
     state = EventState.DEAD if dead else EventState.NEW
-    delay = timedelta(seconds=retry_seconds(event.attempts, unclear=unclear) * (1 + jitter()) / 2)
+    tries = event.attempts if unclear else refusals
+    delay = timedelta(seconds=retry_seconds(tries, unclear=unclear) * (1 + jitter()) / 2)
 
     async def work(connection: Connection) -> bool:
         changed = await connection.execute(
-            "UPDATE stripe_event SET state = $3, due_at = $4, lease_until = NULL, error = $5 "
+            "UPDATE stripe_event SET state = $3, due_at = $4, lease_until = NULL, error = $5, refusals = $6 "
             "WHERE id = $1 AND token = $2 AND state = 'doing'",
-            (event.event_id, event.token, state.value, now + delay, reason[:ERROR_CHARACTERS_MAX]),
+            (event.event_id, event.token, state.value, now + delay, reason[:ERROR_CHARACTERS_MAX], refusals),
         )
         return changed == 1
 
@@ -299,6 +314,7 @@ def _claimed(row: Row) -> ClaimedEvent:
         account=None if row["account"] is None else str(row["account"]),
         payload=str(row["payload"]),
         attempts=as_int(row["attempts"]),
+        refusals=as_int(row["refusals"]),
         token=as_int(row["token"]),
         received_at=as_time(row["received_at"]),
     )

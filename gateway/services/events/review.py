@@ -9,7 +9,7 @@ import structlog
 
 from gateway.db import Connection, Database, Row
 from gateway.services.billing import Billing
-from gateway.services.events.inbox import store_event
+from gateway.services.events.inbox import due_at_once, store_event
 from gateway.services.ledger.rows import as_int, as_optional_text, as_time
 from models.stripe_event import EventState
 
@@ -21,8 +21,8 @@ REPLAYED_MAX: Final = 1_000
 NOTE_CHARACTERS_MAX: Final = 500
 
 _COLUMNS: Final = (
-    "id, type, object_id, account, api_version, livemode, state, attempts, deliveries, due_at, lease_until, error, "
-    "note, occurred_at, received_at, done_at, payload_dropped_at"
+    "id, type, object_id, account, api_version, livemode, state, attempts, refusals, deliveries, due_at, lease_until, "
+    "error, note, occurred_at, received_at, done_at, payload_dropped_at"
 )
 
 
@@ -38,6 +38,7 @@ class StoredEvent:
     livemode: bool
     state: EventState
     attempts: int
+    refusals: int
     deliveries: int
     due_at: datetime
     lease_until: datetime | None
@@ -131,7 +132,7 @@ async def replay_event(billing: Billing, event_id: str) -> StoredEvent | None:
             return None
         before = _stored(row)
         _check_free(before, now)
-        await connection.execute(_REPLAY + "WHERE id = $1", (event_id, now))
+        await connection.execute(_REPLAY + "WHERE id = $1", (event_id, due_at_once(now)))
         return before
 
     before = await billing.database.run(work)
@@ -142,8 +143,8 @@ async def replay_event(billing: Billing, event_id: str) -> StoredEvent | None:
 
 #: The token goes up, so that a worker whose lease ran out cannot close what is to be done again.
 _REPLAY: Final = (
-    "UPDATE stripe_event SET state = 'new', due_at = $2, attempts = 0, lost = 0, error = NULL, note = NULL, "
-    "done_at = NULL, lease_until = NULL, token = token + 1 "
+    "UPDATE stripe_event SET state = 'new', due_at = $2, attempts = 0, refusals = 0, lost = 0, error = NULL, "
+    "note = NULL, done_at = NULL, lease_until = NULL, token = token + 1 "
 )
 
 
@@ -156,7 +157,7 @@ async def replay_dead(billing: Billing, *, limit: int) -> int:
         return await connection.execute(
             _REPLAY + "WHERE state = 'dead' AND id IN "
             "(SELECT id FROM stripe_event WHERE state = 'dead' ORDER BY received_at LIMIT $1)",
-            (limit, now),
+            (limit, due_at_once(now)),
         )
 
     count = await billing.database.run(work)
@@ -222,6 +223,7 @@ def _stored(row: Row) -> StoredEvent:
         livemode=bool(row["livemode"]),
         state=EventState(str(row["state"])),
         attempts=as_int(row["attempts"]),
+        refusals=as_int(row["refusals"]),
         deliveries=as_int(row["deliveries"]),
         due_at=as_time(row["due_at"]),
         lease_until=_maybe_time(row["lease_until"]),
