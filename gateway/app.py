@@ -21,7 +21,7 @@ from gateway.domain.clock import Clock
 from gateway.domain.identity import SCOPE_CHARGE, Caller
 from gateway.domain.plans import Catalogue, load_catalogue
 from gateway.domain.redirects import Allowlist
-from gateway.jobs_runner import JobEngine, Runner, embedded, pgqueuer
+from gateway.jobs_runner import COUNT_SECONDS_MIN, JobEngine, Runner, embedded, pgqueuer
 from gateway.metrics import Metrics, known_type
 from gateway.server.auth import Authenticator, IssuerKeys, KeySource, SharedSecret, TokenVerifier
 from gateway.server.cors import cors
@@ -32,9 +32,10 @@ from gateway.server.jwks import RemoteKeys
 from gateway.server.middlewares import hide_server, middlewares
 from gateway.server.webhook import WEBHOOK_PATH, WebhookDoor
 from gateway.services.billing import Billing, BillingRules, PortalConfiguration, Prices
+from gateway.services.chores import REPORTS, Chore
 from gateway.services.jobs.doing import JobEnd
 from gateway.services.jobs.handlers import HANDLERS
-from gateway.services.jobs.listing import KindCount
+from gateway.services.jobs.listing import KindCount, count_jobs
 from gateway.services.marketplace.charging import charge_calls
 from gateway.services.marketplace.queue import ChargeQueue, TooManyWaiting
 from gateway.settings import JobEngineName, Settings
@@ -82,6 +83,11 @@ class Gateway:
         """What is done from time to time, on this gateway's database."""
         return ChoreRunner(self.billing)
 
+    def reports(self) -> ChoreRunner:
+        """What a process tells that leaves the work to others: how the database stands."""
+        jobs = Chore(name="jobs_counted", every_seconds=COUNT_SECONDS_MIN, work=self._report_jobs, may_be_cut=True)
+        return ChoreRunner(self.billing, chores=(*REPORTS, jobs))
+
     def job_runner(self) -> Runner:
         """What does this gateway's jobs."""
         return self.jobs.new_runner(
@@ -102,6 +108,10 @@ class Gateway:
 
     def _watch_job(self, *, kind: str, end: JobEnd) -> None:
         self.metrics.job_ended(kind=_known_job(kind), end=end.value)
+
+    async def _report_jobs(self, billing: Billing) -> bool:
+        self._watch_job_counts(await count_jobs(billing.database, now=billing.clock.now()))
+        return False
 
     def _watch_job_counts(self, counts: Mapping[str, KindCount]) -> None:
         for kind in sorted(HANDLERS):
@@ -165,6 +175,7 @@ async def open_gateway(settings: Settings, *, clock: Clock, wall_clock: Clock | 
 def build_app(gateway: Gateway, *, with_worker: bool = True, charges: ChargeQueue | None = None) -> web.Application:
     """The HTTP application over an open gateway; its worker runs beside it unless told otherwise.
 
+    Without a worker it still reads now and then how the database stands, for its metrics.
     `charges` is what single calls are charged through, one for the process.
     """
     settings = gateway.settings
@@ -190,7 +201,17 @@ def build_app(gateway: Gateway, *, with_worker: bool = True, charges: ChargeQueu
         app.cleanup_ctx.append(_running(worker, seconds=settings.shutdown_seconds))
         app.cleanup_ctx.append(_running(gateway.chores(), seconds=settings.shutdown_seconds))
         app.cleanup_ctx.append(_running(gateway.job_runner(), seconds=settings.shutdown_seconds))
+    else:
+        app.cleanup_ctx.append(_running(gateway.reports(), seconds=settings.shutdown_seconds))
     app.cleanup_ctx.append(_drained(charges, seconds=settings.shutdown_seconds))
+    return app
+
+
+def build_metrics_app(gateway: Gateway) -> web.Application:
+    """The doors of operation alone, for a process that serves nobody."""
+    app = web.Application()
+    app.on_response_prepare.append(hide_server)
+    app.router.add_routes(health_routes(readiness=_readiness(gateway), registry=gateway.metrics.registry))
     return app
 
 

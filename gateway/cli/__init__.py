@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateway import __version__
 from gateway.cli import commands
-from gateway.cli.arguments import add_support_commands
+from gateway.cli.arguments import add_support_commands, add_worker_arguments
 from gateway.cli.books import books
 from gateway.cli.jobs import add_arguments as add_job_arguments
 from gateway.cli.jobs import jobs
@@ -45,7 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
     serve.add_argument("--workers", type=int, help="processes that share the port (default: GATEWAY_WORKERS)")
     serve.add_argument("--no-events", action="store_true", help="leave events, chores and jobs to `gateway worker`")
     serve.add_argument("--reuse-port", action="store_true", help=argparse.SUPPRESS)
-    add("worker", commands.worker, "Do the background work, apart from serving; any number may run.")
+    add_worker_arguments(
+        add("worker", commands.worker, "Do the background work, apart from serving; any number may run.")
+    )
     audit = add("books", books, "Check every row that is money; exits with 1 when one is at fault.")
     audit.add_argument("--json", action="store_true", help="print the report as JSON")
     add_reconcile_arguments(

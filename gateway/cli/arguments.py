@@ -11,6 +11,7 @@ from models.stripe_event import EventState
 
 LISTED_DEFAULT = 20
 REPLAYED_DEFAULT = 100
+PORT_MAX = 65_535
 
 Add = Callable[[str, Callable[..., int], str], argparse.ArgumentParser]
 
@@ -57,11 +58,23 @@ def _add_sync(parent: argparse.ArgumentParser) -> None:
     parent.add_argument("id", help="an id of Stripe's (cus_…, cs_…, sub_…), of a row of ours, or a subject")
 
 
+def add_worker_arguments(worker: argparse.ArgumentParser) -> None:
+    """Where a worker may be looked at; it has no other door."""
+    worker.add_argument(
+        "--metrics-port", type=_up_to(PORT_MAX), help="answer /metrics, /healthz and /readyz here (default: nowhere)"
+    )
+    worker.add_argument("--metrics-host", default="127.0.0.1", help="the address for that port (127.0.0.1)")
+
+
 def _add_limit(parser: argparse.ArgumentParser, *, default: int, most: int) -> None:
+    parser.add_argument("--limit", type=_up_to(most), default=default, help=f"at most so many, 1 to {most} ({default})")
+
+
+def _up_to(most: int) -> Callable[[str], int]:
     def within(text: str) -> int:
         number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0  # noqa: PLR2004 - digits
         if not 1 <= number <= most:
             raise argparse.ArgumentTypeError(f"a whole number from 1 to {most:,}; got {text[:20]!r}")
         return number
 
-    parser.add_argument("--limit", type=within, default=default, help=f"at most so many, 1 to {most} ({default})")
+    return within

@@ -2,12 +2,13 @@
 
 import argparse
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
 import structlog
 
-from gateway.app import Gateway, build_app, catalogue_of, open_gateway
+from gateway.app import Gateway, build_app, build_metrics_app, catalogue_of, open_gateway
 from gateway.cli import serving
 from gateway.cli.development import clock_of, opened_beside_stripe, sandbox_settings
 from gateway.cli.jobs import engine_is_installed, install_engine
@@ -15,7 +16,7 @@ from gateway.cli.output import Refusal, complain, say
 from gateway.cli.processes import supervise
 from gateway.db import migrate, pending
 from gateway.domain.clock import Clock, SystemClock
-from gateway.domain.errors import ProviderUnavailable
+from gateway.domain.errors import ProviderError, ProviderUnavailable
 from gateway.logs import configure_logs
 from gateway.sandbox.app import build_sandbox
 from gateway.server.auth import make_token
@@ -31,6 +32,8 @@ log = structlog.stdlib.get_logger()
 SCHEMA_FILE = Path("schema.graphql")
 DEVELOPMENT_SUBJECT = "dev-customer"
 DEVELOPMENT_TOKEN_LIFETIME = timedelta(hours=24)
+#: How long a scrape of a worker may take to end when the worker does.
+METRICS_STOP_SECONDS = 1
 #: Beyond what one process is given to finish, before its parent insists.
 STOP_MARGIN_SECONDS = 10
 
@@ -89,12 +92,18 @@ async def _serve(settings: Settings, *, with_worker: bool, reuse_port: bool) -> 
 def worker(settings: Settings, options: argparse.Namespace) -> int:
     """Background work only: events, chores and jobs."""
     configure_logs(log_format=settings.log_format, level=settings.log_level)
-    return serving.run(_worker(settings))
+    return serving.run(_worker(settings, metrics_host=options.metrics_host, metrics_port=options.metrics_port))
 
 
-async def _worker(settings: Settings) -> int:
-    async with open_gateway(settings, clock=SystemClock()) as gateway:
+async def _worker(settings: Settings, *, metrics_host: str, metrics_port: int | None) -> int:
+    async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(open_gateway(settings, clock=SystemClock()))
         await _check_ready(gateway)
+        if metrics_port is not None:
+            door = serving.listening(
+                build_metrics_app(gateway), host=metrics_host, port=metrics_port, shutdown_seconds=METRICS_STOP_SECONDS
+            )
+            await stack.enter_async_context(door)
         workers = (gateway.worker(), gateway.chores(), gateway.job_runner())
         working = [asyncio.create_task(one.run(), name=type(one).__name__) for one in workers]
         await serving.until_stopped()
@@ -108,7 +117,10 @@ async def _worker(settings: Settings) -> int:
 
 
 async def _check_ready(gateway: Gateway) -> None:
-    """Refuse to start on a schema or prices that are not this release's; a silent Stripe alone does not stop it."""
+    """Refuse to start on a schema that is not this release's, or with the key of another account.
+
+    Nothing else at Stripe stops it: wallets, charging and webhooks go on while a price is amiss or a key is wrong.
+    """
     names = await pending(gateway.settings.database_url.get_secret_value())
     if names:
         raise Refusal(f"The database lacks {', '.join(names)}; run `gateway migrate`.")
@@ -116,9 +128,13 @@ async def _check_ready(gateway: Gateway) -> None:
         raise Refusal("The database lacks the tables of pgqueuer; run `gateway migrate`.")
     try:
         await _check_account(gateway)
-        await gateway.billing.prices.book()
-    except ProviderUnavailable:
-        log.warning("start.unchecked", reason="Stripe did not answer; account and prices are checked when it does")
+        book = await gateway.billing.prices.book()
+    except ProviderError as error:
+        tell = log.warning if isinstance(error, ProviderUnavailable) else log.error
+        tell("start.unchecked", reason=f"{error} The account is checked again, and prices when they are needed.")
+    else:
+        if book.problems:
+            log.error("prices.not_ready", problems=book.problems)
 
 
 async def _check_account(gateway: Gateway) -> None:

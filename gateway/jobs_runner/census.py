@@ -32,7 +32,7 @@ class Census:
     async def take_when_due(self) -> None:
         """Count unless that was done a moment ago."""
         now = self._billing.clock.now()
-        if self._taken_at is not None and now - self._taken_at < timedelta(seconds=COUNT_SECONDS_MIN):
+        if self._taken_at is not None and abs(now - self._taken_at) < timedelta(seconds=COUNT_SECONDS_MIN):
             return
         self._taken_at = now
         self._watch(await count_jobs(self._billing.database, now=now))

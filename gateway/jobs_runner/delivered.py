@@ -158,4 +158,4 @@ class DeliveredJobRunner:
 
 
 def _is_time(now: datetime, last: datetime | None, every: timedelta) -> bool:
-    return last is None or now - last >= every
+    return last is None or abs(now - last) >= every

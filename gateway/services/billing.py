@@ -47,10 +47,9 @@ class Prices:
         self._lock = asyncio.Lock()
 
     async def book(self) -> PriceBook:
-        """The prices to sell by.
+        """The prices to sell by, and which of them cannot be sold; while there is one, each look is afresh.
 
         Raises:
-            PricesNotReady: a price is missing, inactive or not what plans.toml says.
             ProviderUnavailable: Stripe did not answer and no earlier look-up is at hand.
         """
         if self._book is not None and not self._is_stale():
@@ -63,11 +62,11 @@ class Prices:
 
     async def _look_up(self) -> None:
         try:
-            self._book = await self._stripe.check_prices(self._catalogue)
+            self._book = await self._stripe.price_book(self._catalogue)
         except ProviderUnavailable:
             if self._book is None:
                 raise
-        self._checked_at = self._clock.now()
+        self._checked_at = None if self._book.problems else self._clock.now()
 
     def forget(self) -> None:
         """Look up afresh next time: a price was refused."""

@@ -21,7 +21,7 @@ from gateway.services.marketplace.releases import release_due
 from gateway.services.payouts import SCHEDULES_AT_ONCE_MAX, follow_bank_payouts, run_due_schedules, wake_overdue
 from gateway.services.plans.due import sync_due_plans
 from gateway.services.purchases.stale import sweep_checkouts
-from gateway.services.reconciling import reconcile_when_due
+from gateway.services.reconciling import reconcile_when_due, report_differences
 
 #: Batches of releases in one round.
 RELEASES_AT_ONCE_MAX: Final = 20
@@ -100,7 +100,15 @@ async def _claim_check(billing: Billing, now: datetime) -> bool:
     return claimed == 1
 
 
+#: What only reads and tells, so that every process shows the same, whether it works or only serves.
+REPORTS: Final = (
+    Chore(name="state", every_seconds=15, work=report_state, may_be_cut=True),
+    Chore(name="differences", every_seconds=60, work=report_differences, may_be_cut=True),
+    Chore(name="events", every_seconds=10, work=report_events, may_be_cut=True),
+)
+
 CHORES: Final = (
+    *REPORTS,
     Chore(name="release", every_seconds=5, work=release_earnings),
     Chore(name="checkpoint", every_seconds=2, work=checkpoint_accounts),
     Chore(name="creator_accounts", every_seconds=30, work=sync_due_accounts),
@@ -114,8 +122,6 @@ CHORES: Final = (
     Chore(name="checkouts", every_seconds=15, work=sweep_checkouts, round_seconds_max=300),
     Chore(name="plans", every_seconds=5, work=sync_due_plans, round_seconds_max=300),
     Chore(name="stripe_account", every_seconds=600, work=keep_to_the_account),
-    Chore(name="state", every_seconds=15, work=report_state),
-    Chore(name="events", every_seconds=10, work=report_events),
     Chore(name="payloads", every_seconds=60, work=drop_payloads),
     Chore(name="books", every_seconds=60, work=check_books_when_due, round_seconds_max=3_000, may_be_cut=True),
 )

@@ -1,7 +1,7 @@
 """The catalogue at Stripe: which Price stands for which plan, and whether it costs what the catalogue says."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.domain.money import CURRENCY, format_usd
@@ -30,13 +30,25 @@ class PricesNotReady(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PriceBook:
-    """Every plan's Price at Stripe, checked."""
+    """Every plan's Price at Stripe, checked; `faults` are those that cannot be sold, by lookup key, and why."""
 
     catalogue: Catalogue
     price_ids: Mapping[str, str]
+    faults: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """A sentence for everything that is wrong."""
+        return tuple(problem for problems in self.faults.values() for problem in problems)
 
     def price_id(self, price: PlanPrice) -> str:
-        """The Price to sell this plan with."""
+        """The Price to sell this plan with.
+
+        Raises:
+            PricesNotReady: this one is missing, inactive or costs something else.
+        """
+        if price.lookup_key in self.faults:
+            raise PricesNotReady(self.faults[price.lookup_key])
         return self.price_ids[price.lookup_key]
 
     def plan_price(self, key: str | None) -> PlanPrice | None:
@@ -70,19 +82,29 @@ class PriceCalls(Calls):
         return tuple(prices)
 
     async def check_prices(self, catalogue: Catalogue) -> PriceBook:
-        """The book of prices, every one of them compared with the catalogue.
+        """The book of prices, if every one of them may be sold.
 
         Raises:
             PricesNotReady: one is missing, inactive or costs something else; names every problem.
             ProviderError: Stripe could not be asked.
         """
+        book = await self.price_book(catalogue)
+        if book.problems:
+            raise PricesNotReady(book.problems)
+        return book
+
+    async def price_book(self, catalogue: Catalogue) -> PriceBook:
+        """The book of prices, every one of them compared with the catalogue.
+
+        Raises:
+            ProviderError: Stripe could not be asked.
+        """
         found = await self.list_prices(lookup_keys=[price.lookup_key for price in catalogue.prices])
         by_key = {price.lookup_key: price for price in found}
-        problems = [p for plan in catalogue.prices for p in price_problems(plan, by_key.get(plan.lookup_key))]
-        if problems:
-            raise PricesNotReady(problems)
-        price_ids = {plan.lookup_key: by_key[plan.lookup_key].price_id for plan in catalogue.prices}
-        return PriceBook(catalogue=catalogue, price_ids=price_ids)
+        problems = {plan.lookup_key: price_problems(plan, by_key.get(plan.lookup_key)) for plan in catalogue.prices}
+        faults = {key: found for key, found in problems.items() if found}
+        price_ids = {key: by_key[key].price_id for key in problems if key not in faults}
+        return PriceBook(catalogue=catalogue, price_ids=price_ids, faults=faults)
 
 
 def price_problems(plan: PlanPrice, price: StripePrice | None) -> list[str]:

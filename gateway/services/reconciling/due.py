@@ -34,8 +34,14 @@ async def reconcile_when_due(billing: Billing) -> bool:
     claimed = day <= newest and await _claim(billing, day)
     if claimed:
         await _compare(billing, day, is_newest=day == newest)
-    billing.watch.differences_open(by_kind=await count_open(billing))
+    await report_differences(billing)
     return claimed
+
+
+async def report_differences(billing: Billing) -> bool:
+    """Tell the watch how many differences nobody has resolved or accepted."""
+    billing.watch.differences_open(by_kind=await count_open(billing))
+    return False
 
 
 async def mark_reconciled(billing: Billing, day: date) -> None:
