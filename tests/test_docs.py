@@ -7,6 +7,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
@@ -30,8 +31,8 @@ from gateway.server import webhook
 from gateway.server.auth import AUDIENCES_MAX
 from gateway.server.graphql import Limits, limits, requests
 from gateway.server.graphql.answers import Code
-from gateway.services import snapshot
-from gateway.services.events import applying, inbox
+from gateway.services import snapshot, unanswered
+from gateway.services.events import applying, gaps, inbox, patience
 from gateway.services.marketplace.charging import CALLS_AT_ONCE_MAX
 from gateway.services.marketplace.queue import WAITING_BATCHES_MAX, WAITING_CALLS_MAX
 from gateway.services.purchases import checkout, hosted, settle
@@ -157,8 +158,31 @@ def test_the_webhook_document_names_the_real_refusals_version_and_times() -> Non
     assert f"above {webhook.BODY_BYTES_MAX // 1024} KiB" in text
     assert inbox.ATTEMPTS_MAX == 10  # "the tenth try"
     assert f"tried for {inbox.UNCLEAR_DAYS_MAX} days" in text
+    assert f"at most {inbox.UNCLEAR_RETRY_SECONDS_MAX} seconds, so that" in text
+    assert f"at most {inbox.UNCLEAR_RETRY_SECONDS_MAX} seconds, so that" in text
+    assert f"calls for {patience.SILENCES_MAX} events in a row" in text
+    assert f"one event every {patience.PROBE_SECONDS} seconds" in text
+    assert timedelta(hours=2) == inbox.CLOCKS_DIFFER_MAX  # "due two hours before it happened"
+    assert f"every {gaps.EVERY_SECONDS} s, by one node; {gaps.CLAIM_SECONDS} s after its last sign" in text
+    assert f"younger than {gaps.YOUNG_SECONDS} seconds" in text
+    assert timedelta(minutes=1) == unanswered.FIRST_PAUSE  # "put off … for a minute"
+    assert f"2, 4, 8 and at most {unanswered.LONGEST_PAUSE // timedelta(minutes=1)}" in text
+    assert unanswered.SILENCES_A_ROUND_MAX == 3  # "Three of them end a round"
     assert inbox.RETRY_SECONDS_MAX == 3600  # "up to an hour"
     assert 240 < sum(inbox.retry_seconds(n) for n in range(1, inbox.ATTEMPTS_MAX)) < 9 * 60  # "four to nine minutes"
+
+
+def test_the_webhook_document_tells_how_a_silent_stripe_is_treated() -> None:
+    text = text_of("docs/webhooks.md")
+
+    assert f"calls for {patience.SILENCES_MAX} events in a row" in text
+    assert f"one event every {patience.PROBE_SECONDS} seconds" in text
+    assert timedelta(hours=2) == inbox.CLOCKS_DIFFER_MAX  # "due two hours before it happened"
+    assert f"every {gaps.EVERY_SECONDS} s, by one node; {gaps.CLAIM_SECONDS} s after its last sign" in text
+    assert f"younger than {gaps.YOUNG_SECONDS} seconds" in text
+    assert timedelta(minutes=1) == unanswered.FIRST_PAUSE  # "put off … for a minute"
+    assert f"2, 4, 8 and at most {unanswered.LONGEST_PAUSE // timedelta(minutes=1)}" in text
+    assert unanswered.SILENCES_A_ROUND_MAX == 3  # "Three of them end a round"
 
 
 def test_the_life_of_a_checkout_tells_the_real_times() -> None:

@@ -198,6 +198,17 @@ def test_two_servers_stand_behind_two_published_ports() -> None:
     assert server["ports"] == ["127.0.0.1:8000-8001:8000"]
 
 
+def test_the_worker_is_looked_at_where_it_can_be() -> None:
+    worker = compose()["services"]["worker"]
+    options = build_parser().parse_args(worker["command"])
+    check = worker["healthcheck"]["test"]
+
+    assert worker["ports"] == [f"127.0.0.1:{options.metrics_port}:{options.metrics_port}"]
+    assert options.metrics_host == "0.0.0.0"
+    assert f"http://127.0.0.1:{options.metrics_port}/readyz" in check[-1]
+    compile(check[-1], "healthcheck", "exec")
+
+
 def test_no_secret_has_a_default_in_the_container_files() -> None:
     for name in ("POSTGRES_PASSWORD", "GATEWAY_STRIPE_API_KEY", "GATEWAY_STRIPE_WEBHOOK_SECRETS"):
         assert f"${{{name}:?" in (ROOT / "compose.yaml").read_text()
