@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from gateway.app import CHARGING_BODY_BYTES_MAX
 from gateway.cli import build_parser
 from gateway.db.errors import ContentionReason
-from gateway.domain.clock import SystemClock
+from gateway.domain.clock import CLOCKS_DIFFER_MAX, SystemClock
 from gateway.domain.identity import SUBJECT_CHARACTERS_MAX, TOKEN_SECRET_BYTES_MIN
 from gateway.domain.money import format_usd
 from gateway.domain.payouts import TRANSFER_CENTS_MAX
@@ -159,15 +159,6 @@ def test_the_webhook_document_names_the_real_refusals_version_and_times() -> Non
     assert inbox.ATTEMPTS_MAX == 10  # "the tenth try"
     assert f"tried for {inbox.UNCLEAR_DAYS_MAX} days" in text
     assert f"at most {inbox.UNCLEAR_RETRY_SECONDS_MAX} seconds, so that" in text
-    assert f"at most {inbox.UNCLEAR_RETRY_SECONDS_MAX} seconds, so that" in text
-    assert f"calls for {patience.SILENCES_MAX} events in a row" in text
-    assert f"one event every {patience.PROBE_SECONDS} seconds" in text
-    assert timedelta(hours=2) == inbox.CLOCKS_DIFFER_MAX  # "due two hours before it happened"
-    assert f"every {gaps.EVERY_SECONDS} s, by one node; {gaps.CLAIM_SECONDS} s after its last sign" in text
-    assert f"younger than {gaps.YOUNG_SECONDS} seconds" in text
-    assert timedelta(minutes=1) == unanswered.FIRST_PAUSE  # "put off … for a minute"
-    assert f"2, 4, 8 and at most {unanswered.LONGEST_PAUSE // timedelta(minutes=1)}" in text
-    assert unanswered.SILENCES_A_ROUND_MAX == 3  # "Three of them end a round"
     assert inbox.RETRY_SECONDS_MAX == 3600  # "up to an hour"
     assert 240 < sum(inbox.retry_seconds(n) for n in range(1, inbox.ATTEMPTS_MAX)) < 9 * 60  # "four to nine minutes"
 
@@ -177,7 +168,7 @@ def test_the_webhook_document_tells_how_a_silent_stripe_is_treated() -> None:
 
     assert f"calls for {patience.SILENCES_MAX} events in a row" in text
     assert f"one event every {patience.PROBE_SECONDS} seconds" in text
-    assert timedelta(hours=2) == inbox.CLOCKS_DIFFER_MAX  # "due two hours before it happened"
+    assert timedelta(hours=2) == CLOCKS_DIFFER_MAX  # "due two hours before it happened"
     assert f"every {gaps.EVERY_SECONDS} s, by one node; {gaps.CLAIM_SECONDS} s after its last sign" in text
     assert f"younger than {gaps.YOUNG_SECONDS} seconds" in text
     assert timedelta(minutes=1) == unanswered.FIRST_PAUSE  # "put off … for a minute"

@@ -108,6 +108,20 @@ async def test_claims_take_what_is_due_and_those_first_that_waited_longest(
     assert (first.args, first.attempts, first.token) == ({"id": "né ☃"}, 0, 1)
 
 
+@pytest.mark.parametrize("hours", [2, -2])
+async def test_a_job_that_need_not_wait_is_due_by_any_clock_and_is_not_called_late(
+    database: Database, table: JobTable, clock: ManualClock, hours: int
+) -> None:
+    await _enqueue(database, table, _new("now"), _new("later", run_at=START + timedelta(hours=3)))
+    other = JobTable(ManualClock(clock.now() + timedelta(hours=hours)))
+
+    counts = await count_jobs(database, now=clock.now())
+    assert counts[KIND].late == timedelta(0)
+    assert (await _entry(database, "now")).due_at == START
+    assert await other.anything_due(database)
+    assert [job.key for job in await _claim(database, other)] == ["now"]
+
+
 async def test_those_who_claim_at_once_never_get_the_same_job(database: Database, table: JobTable) -> None:
     keys = [f"job-{number:02}" for number in range(40)]
     await _enqueue(database, table, *(_new(key) for key in keys))

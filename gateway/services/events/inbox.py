@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from gateway.db import Connection, Database, Row
-from gateway.domain.clock import CLOCKS_DIFFER_MAX
+from gateway.domain.clock import CLOCKS_DIFFER_MAX, due_at_once
 from gateway.services.ledger.rows import as_int, as_time
 from gateway.stripe_service import WebhookEvent
 from models.stripe_event import EventState
@@ -90,14 +90,6 @@ _AGAIN = (
     "RETURNING deliveries"
 )
 _UNLESS_KNOWN = "DO NOTHING RETURNING deliveries"
-
-
-def due_at_once(moment: datetime) -> datetime:
-    """When something of this moment is due that need not wait: now, also by a clock that is as far behind as may be.
-
-    So first come is first served, and no difference between two clocks delays anything.
-    """
-    return moment - CLOCKS_DIFFER_MAX
 
 
 async def store_event(database: Database, event: WebhookEvent, *, now: datetime, listed: bool = False) -> bool:

@@ -8,8 +8,9 @@ from typing import Final
 import structlog
 
 from gateway.db import Connection, Database, Row
+from gateway.domain.clock import due_at_once
 from gateway.services.billing import Billing
-from gateway.services.events.inbox import due_at_once, store_event
+from gateway.services.events.inbox import store_event
 from gateway.services.ledger.rows import as_int, as_optional_text, as_time
 from models.stripe_event import EventState
 

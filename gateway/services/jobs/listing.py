@@ -39,7 +39,7 @@ class KindCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobEntry:
-    """A job as an operator sees it."""
+    """A job as an operator sees it; one that was due at once is due since it was promised."""
 
     kind: str
     key: str
@@ -109,7 +109,7 @@ def _entry(row: Row) -> JobEntry:
         key=text(row, "key"),
         args=orjson.loads(text(row, "args")),
         state=JobState(text(row, "state")),
-        due_at=moment(row, "due_at"),
+        due_at=max(moment(row, "due_at"), moment(row, "created_at")),
         lease_until=moment_or_none(row, "lease_until"),
         attempts=integer(row, "attempts"),
         reclaims=integer(row, "reclaims"),

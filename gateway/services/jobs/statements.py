@@ -35,7 +35,10 @@ CLAIM_ONE: Final = (
 #: One that is waiting for its time; for an engine that came too early.
 WAITS_UNTIL: Final = "SELECT due_at FROM job WHERE id = $1 AND state = 'waiting'"
 ANY_EXPIRED: Final = "SELECT 1 AS found WHERE EXISTS (SELECT 1 FROM job WHERE state = 'doing' AND lease_until < $1)"
-OVERDUE: Final = "SELECT id, token FROM job WHERE state = 'waiting' AND due_at < $1 ORDER BY due_at LIMIT $2"
+#: What was due at once counts from when it was promised, like in the census below.
+OVERDUE: Final = (
+    "SELECT id, token FROM job WHERE state = 'waiting' AND due_at < $1 AND created_at < $1 ORDER BY due_at LIMIT $2"
+)
 RENEW: Final = f"UPDATE job SET lease_until = $3 {_HELD}"
 #: A wake-up that came meanwhile has it done once more.
 FINISH: Final = (
@@ -69,9 +72,11 @@ FORGET_ARGS: Final = (
 )
 #: Bounded, however many wait: those due first are counted.
 CENSUS: Final = (
-    "SELECT kind, state, count(*) AS jobs, min(due_at) AS due_at FROM ("
-    "SELECT * FROM (SELECT kind, state, due_at FROM job WHERE state = 'waiting' ORDER BY due_at LIMIT $1) AS waiting "
-    "UNION ALL SELECT * FROM (SELECT kind, state, due_at FROM job WHERE state = 'doing' LIMIT $1) AS doing "
-    "UNION ALL SELECT * FROM (SELECT kind, state, due_at FROM job WHERE state = 'dead' LIMIT $1) AS dead"
+    "SELECT kind, state, count(*) AS jobs, "
+    "min(CASE WHEN due_at < created_at THEN created_at ELSE due_at END) AS due_at "
+    "FROM (SELECT * FROM (SELECT kind, state, due_at, created_at FROM job WHERE state = 'waiting' "
+    "ORDER BY due_at LIMIT $1) AS waiting "
+    "UNION ALL SELECT * FROM (SELECT kind, state, due_at, created_at FROM job WHERE state = 'doing' LIMIT $1) AS doing "
+    "UNION ALL SELECT * FROM (SELECT kind, state, due_at, created_at FROM job WHERE state = 'dead' LIMIT $1) AS dead"
     ") AS counted GROUP BY kind, state"
 )

@@ -11,7 +11,7 @@ import orjson
 
 from gateway.db import Connection, Database, Row
 from gateway.db.rows import identifier, integer, moment, moment_or_none, text, truth
-from gateway.domain.clock import Clock
+from gateway.domain.clock import Clock, due_at_once
 from gateway.domain.ids import new_id
 from gateway.services.jobs import statements
 from gateway.services.jobs.port import Job, LeaseLost, NewJob
@@ -74,7 +74,8 @@ class JobTable:
         args = _checked_args(job)
         now = self._clock.now()
         job_id = new_id(now)
-        added = await connection.execute(statements.ENQUEUE, (job_id, job.kind, job.key, args, job.run_at, now))
+        due_at = due_at_once(job.run_at) if job.run_at <= now else job.run_at
+        added = await connection.execute(statements.ENQUEUE, (job_id, job.kind, job.key, args, due_at, now))
         if added:
             await self._deliver(connection, job_id, job.run_at)
         return added == 1
