@@ -101,6 +101,7 @@ class StripeCharge:
 class StripeDispute:
     """A payment contested at the bank. `withdrawn_cents` is what the bank holds of our money now, without fees.
 
+    It is a sum over what Stripe moved, in cents of `moved_currencies`; Stripe settles in the currency of our balance.
     `status` is in Stripe's words: needs_response, under_review, won, lost, warning_*, prevented, appeal_*.
     """
 
@@ -112,6 +113,7 @@ class StripeDispute:
     withdrawn_cents: int
     currency: str
     livemode: bool
+    moved_currencies: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,13 +94,15 @@ def read_charge(fields: Fields) -> StripeCharge:
 
 def read_dispute(fields: Fields) -> StripeDispute:
     _expect(fields, "dispute")
+    moves = fields.children("balance_transactions")
     return StripeDispute(
         dispute_id=fields.text("id"),
         charge_id=fields.maybe_ref("charge"),
         payment_intent_id=fields.maybe_ref("payment_intent"),
         status=fields.text("status"),
         amount_cents=fields.whole("amount"),
-        withdrawn_cents=-sum(move.whole("amount") for move in fields.children("balance_transactions")),
+        withdrawn_cents=-sum(move.whole("amount") for move in moves),
+        moved_currencies=frozenset(move.text("currency") for move in moves),
         currency=fields.text("currency"),
         livemode=fields.flag("livemode"),
     )
