@@ -60,6 +60,7 @@ class Checkout(Model):
     expires_at = fields.DatetimeField(null=True)
     refunded_cents: int = fields.BigIntField(default=0)
     refund_version = fields.IntField(default=0)
+    refund_charge_id = fields.CharField(max_length=255, null=True)
     settled_at = fields.DatetimeField(null=True)
     look_at = fields.DatetimeField(default=_AT_ONCE)
     looks = fields.IntField(default=0)

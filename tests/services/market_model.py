@@ -1,7 +1,8 @@
 """The marketplace once more, as plainly as it can be said: lists of dollars, no ledger, no database.
 
-Each wallet is a queue of lots; spending takes from the oldest lot and remembers which lots it took from. Everything
-else follows from how the charges, the deposits and the disputes stand.
+Each wallet is a queue of lots; spending takes from the oldest lots, and each purse keeps a diary of what was spent of
+which lots and for what. What a deposit paid is found by reading the diary over and over, until nothing new comes up.
+Everything else follows from how the charges, the deposits and the disputes stand.
 """
 
 from collections import defaultdict
@@ -30,7 +31,6 @@ class ModelCharge:
     day: date
     available_at: datetime
     balance_after: int
-    lots: set[str]
     state: str
     reason: str | None = None
     dispute: "ModelDispute | None" = None
@@ -52,36 +52,76 @@ class ModelDispute:
     state: str = "won"
     withdrawn: int = 0
     owed: int = 0
-    paid: list[ModelCharge] | None = None
+    diary_read_to: int = 0
+
+
+@dataclass(eq=False)
+class Lot:
+    """Dollars that came in together: of a deposit, paid or given back, or of a call that was reversed."""
+
+    origin: ModelDeposit | ModelCharge
+    rest: int
+
+
+@dataclass(eq=False)
+class Spent:
+    """A line of the diary: the origins of what was spent, and the call or the deposits that it was for."""
+
+    origins: set[ModelDeposit | ModelCharge]
+    call: ModelCharge | None = None
+    debts_of: tuple[ModelDeposit, ...] = ()
 
 
 @dataclass
 class Purse:
-    """One customer's money: lots, oldest first, as [name, rest], and what it owes."""
+    """One customer's money: lots, oldest first, what it owes and for which deposits, and what it spent."""
 
-    lots: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    lots: list[Lot] = field(default_factory=list[Lot])
     debt: int = 0
+    debtors: list[ModelDeposit] = field(default_factory=list[ModelDeposit])
     clears_at: datetime | None = None
+    diary: list[Spent] = field(default_factory=list[Spent])
 
     @property
     def balance(self) -> int:
-        return sum(rest for _, rest in self.lots)
+        return sum(lot.rest for lot in self.lots)
 
-    def put(self, name: str, amount: int) -> None:
+    def put(self, origin: ModelDeposit | ModelCharge, amount: int) -> None:
         if amount:
-            self.lots.append((name, amount))
+            self.lots.append(Lot(origin, amount))
 
-    def take(self, amount: int) -> set[str]:
-        """Spend the oldest dollars; returns the names of the lots they were of."""
+    def take(self, amount: int) -> set[ModelDeposit | ModelCharge]:
+        """Spend the oldest dollars; returns where they came from."""
         assert 0 <= amount <= self.balance
-        touched: set[str] = set()
+        origins: set[ModelDeposit | ModelCharge] = set()
         while amount:
-            name, rest = self.lots[0]
-            part = min(rest, amount)
+            lot = self.lots[0]
+            part = min(lot.rest, amount)
             amount -= part
-            touched.add(name)
-            self.lots[0:1] = [(name, rest - part)] if rest > part else []
-        return touched
+            lot.rest -= part
+            origins.add(lot.origin)
+            if not lot.rest:
+                self.lots.pop(0)
+        return origins
+
+    def settle_debt(self, amount: int) -> tuple[ModelDeposit, ...]:
+        """Owe that much less; returns the deposits for which something was owed."""
+        debtors = tuple(self.debtors)
+        self.debt -= amount
+        if not self.debt:
+            self.debtors.clear()
+        return debtors
+
+    def paid_by(self, deposit: ModelDeposit, lines: int) -> list[ModelCharge]:
+        """The calls that money of a deposit paid in the first lines of the diary, also in another deposit's place."""
+        ours: set[ModelDeposit | ModelCharge] = {deposit}
+        known = 0
+        while known != len(ours):
+            known = len(ours)
+            for line in self.diary[:lines]:
+                if line.origins & ours:
+                    ours |= {*line.debts_of, *([line.call] if line.call else [])}
+        return [line.call for line in self.diary[:lines] if line.call in ours]
 
 
 @dataclass
@@ -98,7 +138,7 @@ class ModelMarket:
     def deposit(self, deposit: ModelDeposit, clears_at: datetime | None) -> None:
         purse = self.purses[deposit.consumer]
         self.deposits.append(deposit)
-        purse.put(deposit.name, deposit.cents * MICROS_PER_CENT)
+        purse.put(deposit, deposit.cents * MICROS_PER_CENT)
         if clears_at is not None:
             purse.clears_at = max(clears_at, purse.clears_at or clears_at)
         self._cover(deposit.consumer)
@@ -114,9 +154,9 @@ class ModelMarket:
         purse = self.purses[consumer]
         if purse.balance < tool.price:
             return "insufficient"
-        lots = purse.take(tool.price)
+        origins = purse.take(tool.price)
         fee = tool.price * fee_bps // 10_000
-        self.charges[consumer, call_id] = ModelCharge(
+        charge = ModelCharge(
             consumer=consumer,
             creator=tool.creator,
             tool=tool_id,
@@ -126,9 +166,10 @@ class ModelMarket:
             day=now.date(),
             available_at=max(now + self.hold, purse.clears_at or now),
             balance_after=purse.balance,
-            lots=lots,
             state="own" if consumer == tool.creator else "pending",
         )
+        self.charges[consumer, call_id] = charge
+        purse.diary.append(Spent(origins, call=charge))
         return "charged"
 
     def release(self, now: datetime) -> None:
@@ -146,7 +187,7 @@ class ModelMarket:
         if charge.state == "lost":
             return "lost"
         charge.state, charge.reason = "reversed", reason
-        self.purses[consumer].put(f"reversal of {call_id}", charge.gross)
+        self.purses[consumer].put(charge, charge.gross)
         self._cover(consumer)
         return "reversed"
 
@@ -154,9 +195,9 @@ class ModelMarket:
         change = (total_cents - deposit.refunded_cents) * MICROS_PER_CENT
         deposit.refunded_cents = total_cents
         if change > 0:
-            self._take_back(deposit.consumer, change)
+            self._take_back(deposit, change)
         elif change < 0:
-            self._note_covered(deposit.consumer, self._give_back(deposit.consumer, -change))
+            self._note_covered(deposit.consumer, self._give_back(deposit, -change))
 
     def turn(self, dispute: ModelDispute, status: str, withdrawn_cents: int, now: datetime) -> None:
         """Stripe says how a dispute stands."""
@@ -166,42 +207,47 @@ class ModelMarket:
         consumer = dispute.deposit.consumer
         written_off = dispute.owed if before == "lost" else 0
         if change > 0:
-            if dispute.paid is None:
-                dispute.paid = [charge for charge in self._calls_of(consumer) if dispute.deposit.name in charge.lots]
-            dispute.owed += self._take_back(consumer, change)
+            dispute.owed += self._take_back(dispute.deposit, change)
+            dispute.diary_read_to = len(self.purses[consumer].diary)
         if change < 0:
             made_good = min(dispute.owed, -change)
             dispute.owed -= made_good
             recovered = made_good if before == "lost" else 0
-            covered = self._give_back(consumer, -change - recovered)
+            covered = self._give_back(dispute.deposit, -change - recovered)
             self._note_covered(consumer, covered if before == "lost" else covered - made_good)
-        dispute.state = "won" if not withdrawn else "lost" if "lost" in {status, before} else "open"
+        partly_won = status == "won" and withdrawn_cents < dispute.deposit.cents
+        lost = partly_won or "lost" in {status, before}
+        dispute.state = "won" if not withdrawn else "lost" if lost else "open"
         if dispute.state == "lost":
-            self.purses[consumer].debt -= max(dispute.owed - written_off, 0)
+            self.purses[consumer].settle_debt(max(dispute.owed - written_off, 0))
         self._move_charges(dispute, now)
 
     def _move_charges(self, dispute: ModelDispute, now: datetime) -> None:
-        paid = [charge for charge in dispute.paid or [] if charge.net]
+        paid = self._paid_by(dispute)
         if dispute.state == "open":
             for charge in paid:
                 if charge.state in {"pending", "available"}:
                     charge.state, charge.dispute = "held", dispute
             return
+        lost_before = set(self._of(dispute, "lost"))
+        lost: set[ModelCharge] = set()
         if dispute.state == "lost":
-            rest = dispute.owed - sum(c.gross for c in self._of(dispute, "lost"))
+            rest = dispute.owed
             for charge in reversed(paid):
-                if charge.state in {"pending", "available", "held", "own"} and charge.gross <= rest:
+                losable = charge in lost_before or charge.state in {"pending", "available", "held", "own"}
+                if losable and charge.gross <= rest:
                     rest -= charge.gross
-                    charge.state, charge.dispute = "lost", dispute
-        states = {"held", "lost"} if dispute.state == "won" else {"held"}
-        for charge in list(self._of(dispute, *states)):
+                    lost.add(charge)
+        for charge in lost:
+            charge.state, charge.dispute = "lost", dispute
+        for charge in (lost_before - lost) | set(self._of(dispute, "held")):
             self._free(charge, dispute, now)
 
     def _free(self, charge: ModelCharge, dispute: ModelDispute, now: datetime) -> None:
         others = [
             other
             for other in self._open_disputes(charge.consumer)
-            if other is not dispute and other.paid is not None and charge in other.paid
+            if other is not dispute and charge in self._paid_by(other)
         ]
         if charge.consumer == charge.creator:
             charge.state = "own"
@@ -210,25 +256,32 @@ class ModelMarket:
         else:
             charge.state = "available" if charge.available_at <= now else "pending"
 
-    def _take_back(self, consumer: str, amount: int) -> int:
-        purse = self.purses[consumer]
+    def _paid_by(self, dispute: ModelDispute) -> list[ModelCharge]:
+        purse = self.purses[dispute.deposit.consumer]
+        return [charge for charge in purse.paid_by(dispute.deposit, dispute.diary_read_to) if charge.net]
+
+    def _take_back(self, deposit: ModelDeposit, amount: int) -> int:
+        purse = self.purses[deposit.consumer]
         there = min(amount, purse.balance)
-        purse.take(there)
-        purse.debt += amount - there
+        purse.diary.append(Spent(purse.take(there), debts_of=(deposit,)))
+        if amount > there:
+            purse.debt += amount - there
+            purse.debtors.append(deposit)
         return amount - there
 
-    def _give_back(self, consumer: str, amount: int) -> int:
-        purse = self.purses[consumer]
+    def _give_back(self, deposit: ModelDeposit, amount: int) -> int:
+        purse = self.purses[deposit.consumer]
         covered = min(amount, purse.debt)
-        purse.debt -= covered
-        purse.put("given back", amount - covered)
+        if covered:
+            purse.diary.append(Spent({deposit}, debts_of=purse.settle_debt(covered)))
+        purse.put(deposit, amount - covered)
         return covered
 
     def _cover(self, consumer: str) -> None:
         purse = self.purses[consumer]
         amount = min(purse.debt, purse.balance)
-        purse.take(amount)
-        purse.debt -= amount
+        if amount:
+            purse.diary.append(Spent(purse.take(amount), debts_of=purse.settle_debt(amount)))
         self._note_covered(consumer, amount)
 
     def _note_covered(self, consumer: str, amount: int) -> None:
@@ -240,9 +293,6 @@ class ModelMarket:
     def _open_disputes(self, consumer: str) -> list[ModelDispute]:
         found = [one for one in self.disputes.values() if one.state == "open" and one.deposit.consumer == consumer]
         return sorted(found, key=lambda one: (one.opened_at, one.id))
-
-    def _calls_of(self, consumer: str) -> Iterator[ModelCharge]:
-        return (charge for charge in self.charges.values() if charge.consumer == consumer)
 
     def _of(self, dispute: ModelDispute, *states: str) -> Iterator[ModelCharge]:
         return (c for c in self.charges.values() if c.dispute is dispute and c.state in states)

@@ -150,10 +150,11 @@ class MarketMachine(RuleBasedStateMachine):
         name=st.sampled_from(["one", "two"]),
         status=st.sampled_from(["needs_response", "needs_response", "under_review", "lost", "won"]),
         part=parts.filter(bool),
+        kept=st.sampled_from([0, 0, 0, 25, 99, 100]),
     )
-    def dispute(self, place: int, name: str, status: str, part: int) -> None:
+    def dispute(self, place: int, name: str, status: str, part: int, kept: int) -> None:
         made, known = self.deposits[place % len(self.deposits)]
-        withdrawn_cents = 0 if status == "won" else known.cents * part // 100
+        withdrawn_cents = known.cents * (kept if status == "won" else part) // 100
         self.run(self.market.dispute(made, status=status, withdrawn_cents=withdrawn_cents, name=name))
         dispute_id = f"dp_{made.charge_id}{name}"
         dispute = self.model.disputes.get(dispute_id) or ModelDispute(dispute_id, known, self.clock.now())

@@ -1,11 +1,35 @@
 """What happens to a creator's earnings beside sales, for its statement and its days."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
-from gateway.db import Connection
+from gateway.db import Connection, Dialect
+from gateway.db.batches import row_parameters
 from gateway.domain.ids import new_id
+from gateway.services.marketplace.statements import charge_statements
 from models.tool_charge import ToolCharge
+
+_COLUMNS: Final = "id, creator_id, kind, gross_micros, fee_micros, net_micros, tool_id, entry_id"
+_INSERT_MANY: Final[dict[Dialect, str]] = {
+    "postgres": f"INSERT INTO earning_event ({_COLUMNS}, created_at) SELECT e.*, $9::timestamptz FROM unnest("
+    "$1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::uuid[]) AS e",
+    "sqlite": f"INSERT INTO earning_event ({_COLUMNS}, created_at) SELECT "
+    + ", ".join(f"json_extract(value, '$[{number}]')" for number in range(8))
+    + ", $2 FROM json_each($1)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeEvent:
+    """A sale lost in a dispute (minus), or not lost after all (plus), signed as the creator feels it."""
+
+    creator_id: UUID
+    tool_id: str
+    entry_id: UUID
+    net_micros: int
 
 
 async def add_earning_event(
@@ -29,6 +53,15 @@ async def add_payout_event(
     """A line about money that left to the creator (PAYOUT, negative) or came back (PAYOUT_RETURNED, positive)."""
     amounts = (net_micros, 0, net_micros)
     await _add(connection, creator_id, kind, amounts, tool_id=None, entry_id=entry_id, now=now)
+
+
+async def add_dispute_events(connection: Connection, events: Sequence[DisputeEvent], *, now: datetime) -> None:
+    """Lines of creators' statements about their sales, in one statement."""
+    rows = [
+        (new_id(now), one.creator_id, "DISPUTE", one.net_micros, 0, one.net_micros, one.tool_id, one.entry_id)
+        for one in events
+    ]
+    await connection.execute(_INSERT_MANY[connection.dialect], (*row_parameters(connection.dialect, rows), now))
 
 
 async def _add(
@@ -62,3 +95,10 @@ async def correct_day(connection: Connection, charge: ToolCharge, *, calls: int)
             calls,
         ),
     )
+
+
+async def correct_days(connection: Connection, changes: Mapping[tuple[UUID, str], Sequence[int]]) -> None:
+    """Add gross, fee, net and calls to what creators sold on days, in the one order in which all write days."""
+    dialect = connection.dialect
+    rows = [(*place, *changes[place]) for place in sorted(changes)]
+    await connection.execute(charge_statements(dialect).days, row_parameters(dialect, rows))

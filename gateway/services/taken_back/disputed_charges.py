@@ -1,32 +1,38 @@
 """What a dispute about a deposit does to the charges the deposit paid: their nets are frozen, then lost or freed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from gateway.db import Connection
-from gateway.db.batches import list_parameter
-from gateway.domain.charges import ChargeState, earned_account
-from gateway.domain.ledger import BAD_DEBT, EntryDraft, EntryKind, Line
+from gateway.domain.charges import ChargeState
+from gateway.domain.errors import InProgress
+from gateway.domain.ledger import wallet
 from gateway.services.billing import Billing
 from gateway.services.customers import lock_customer
-from gateway.services.ledger import Reader, record_many
+from gateway.services.ledger import Reader
 from gateway.services.ledger.rows import as_int, as_uuid
-from gateway.services.marketplace.earning_events import add_earning_event, correct_day
-from gateway.services.taken_back.provenance import entries_paid_by
-from models.deposit_dispute import DisputeState
-from models.tool_charge import ToolCharge
+from gateway.services.taken_back.charge_moves import DisputedCharge, Move, bought_within, lock_charges, post_moves
+from gateway.services.taken_back.provenance import Stretch, covers
+from gateway.services.taken_back.tracing import paid_by
+from models.deposit_dispute import DepositDispute, DisputeState
 
-#: Charges moved in one transaction.
-MOVED_AT_ONCE_MAX: Final = 200
+#: Charges moved in one transaction, in which charging the same creators has to wait.
+MOVED_AT_ONCE_MAX: Final = 500
+#: How often other disputes of the customer may turn while one step is taken.
+TURNS_MAX: Final = 5
 
-_LOSABLE: Final = frozenset({ChargeState.PENDING, ChargeState.AVAILABLE, ChargeState.HELD, ChargeState.OWN})
+_FREEZABLE: Final = frozenset({ChargeState.PENDING, ChargeState.AVAILABLE})
+_Decision: TypeAlias = Callable[[Sequence[DisputedCharge]], list[Move]]
+_TAKEN: Final = frozenset({ChargeState.HELD, ChargeState.LOST})
+_LOSABLE: Final = _FREEZABLE | {ChargeState.HELD, ChargeState.OWN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """One look at a dispute; its number makes the names of what it books new, as a dispute may turn more than once.
+    """One turn of a dispute, told from the ones before and after it by its number.
 
     `owed_micros` of a lost dispute is what was written off: nobody has paid for that much of what was called.
     """
@@ -36,20 +42,26 @@ class Round:
     state: DisputeState
     owed_micros: int
     customer_id: UUID
-    income_idem: str
+    deposit_id: UUID
+    wallet_seq: int
+    receivable_seq: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Move:
-    """Where the net of a charge goes, and because of which dispute."""
+class _Claim:
+    """What another open dispute of the same customer holds on to."""
 
-    charge: ToolCharge
-    goal: ChargeState
     dispute_id: str
+    version: int
+    stretches: Sequence[Stretch]
 
 
 class _Outdated(Exception):
     """A newer round has begun; this one's moves are none of it."""
+
+
+class _OthersTurned(Exception):
+    """Another dispute of the customer turned; what it claims must be read again."""
 
 
 async def settle_creators(billing: Billing, round_: Round) -> bool:
@@ -57,79 +69,144 @@ async def settle_creators(billing: Billing, round_: Round) -> bool:
 
     Open: all the deposit paid is frozen. Lost: the newest of it that comes to no more than was written off is lost,
     and what the customer has paid for after all is freed. Won: everything is freed, also what was lost before.
+
+    The histories are read outside of transactions, because they do not change any more, and a bounded part at a time.
+    What is moved already is not moved again, so whoever comes after a crash goes on where it happened.
     """
+    settling = _Settling(billing, round_)
     try:
-        if round_.state is not DisputeState.WON:
-            paid = await _paid(billing.database, round_.customer_id, round_.income_idem, round_.dispute_id)
-            ids = paid if round_.state is DisputeState.OPEN else paid[::-1]
-            for start in range(0, len(ids), MOVED_AT_ONCE_MAX):
-                await _Step(billing, round_).take(ids[start : start + MOVED_AT_ONCE_MAX])
+        if round_.state is DisputeState.OPEN:
+            await settling.freeze()
+        if round_.state is DisputeState.LOST:
+            await settling.lose()
         if round_.state is not DisputeState.OPEN:
-            while await _Step(billing, round_).free():
-                pass
+            await settling.free()
     except _Outdated:
         return False
     return True
 
 
-class _Step:
-    """One transaction of a round."""
+class _Settling:
+    """The moves of one round, a transaction for each batch."""
 
     def __init__(self, billing: Billing, round_: Round) -> None:
         self._database = billing.database
         self._round = round_
         self._now = billing.clock.now()
+        self._wallet_id = wallet(round_.customer_id).id
+        self._claims: Sequence[_Claim] | None = None
 
-    async def take(self, ids: Sequence[UUID]) -> None:
-        """Freeze these charges, or lose as many of them, in this order, as the loss comes to."""
+    async def freeze(self) -> None:
+        for window in await self._windows():
+            charges = await bought_within(self._database, self._wallet_id, window)
+            ids = [move.charge.id for move in self._freezing(charges)]
+            if ids:
+                await self._step(ids, self._freezing, frees=False)
 
-        async def work(connection: Connection) -> None:
-            await self._begin(connection)
-            charges = await _lock_charges(connection, ids)
-            ordered = [charges[entry_id] for entry_id in ids if entry_id in charges]
-            if self._round.state is DisputeState.OPEN:
-                await self._post(
-                    connection,
-                    [
-                        self._move(charge, ChargeState.HELD)
-                        for charge in ordered
-                        if charge.state in {ChargeState.PENDING, ChargeState.AVAILABLE}
-                    ],
-                )
+    async def lose(self) -> None:
+        """Lose the newest charges that fit, free the others, and make sure that no more are lost.
+
+        Two workers may do this at once while a charge that another dispute had lost comes free.
+        """
+        for _ in range(TURNS_MAX):
+            await self._lose_newest()
+            if await self._lost_micros() <= self._round.owed_micros:
                 return
-            rest = self._round.owed_micros - await self._lost(connection)
-            moves: list[_Move] = []
-            for charge in ordered:
-                if charge.state in _LOSABLE and 0 < charge.net_micros <= charge.gross_micros <= rest:
-                    rest -= charge.gross_micros
-                    moves.append(self._move(charge, ChargeState.LOST))
-            await self._post(connection, moves)
+        raise InProgress("Other disputes of this customer are being settled at this moment.")
 
-        await self._database.run(work)
+    async def free(self) -> None:
+        """Free what this dispute still holds, and what it lost if it is won."""
+        states = [ChargeState.HELD, *([ChargeState.LOST] if self._round.state is DisputeState.WON else [])]
+        listed = ", ".join(f"'{state.value}'" for state in states)
 
-    async def free(self) -> int:
-        """Free a batch of what this dispute holds, and of what it lost if it is won; returns how many there were."""
-        states = "'held', 'lost'" if self._round.state is DisputeState.WON else "'held'"
+        def freeing(charges: Sequence[DisputedCharge]) -> list[Move]:
+            return [self._freed(charge) for charge in charges if charge.state in states and self._is_ours(charge)]
 
-        async def work(connection: Connection) -> int:
+        while rows := await self._database.fetch(
+            f"SELECT id FROM tool_charge WHERE dispute_id = $1 AND state IN ({listed}) LIMIT $2",
+            (self._round.dispute_id, MOVED_AT_ONCE_MAX),
+        ):
+            await self._step([as_uuid(row["id"]) for row in rows], freeing, frees=True)
+
+    async def _lose_newest(self) -> None:
+        rest = self._round.owed_micros
+        for window in reversed(await self._windows()):
+            charges = await bought_within(self._database, self._wallet_id, window)
+            if self._losing(charges, rest):
+                charges = await self._step([c.id for c in charges], partial(self._losing, rest=rest), frees=True)
+            rest -= sum(charge.gross_micros for charge in self._lost_of(charges, rest))
+
+    def _freezing(self, charges: Sequence[DisputedCharge]) -> list[Move]:
+        return [self._move(charge, ChargeState.HELD) for charge in charges if charge.state in _FREEZABLE]
+
+    def _losing(self, charges: Sequence[DisputedCharge], rest: int) -> list[Move]:
+        lost = {charge.id: charge for charge in self._lost_of(charges, rest)}
+        taken = [self._move(one, ChargeState.LOST) for one in lost.values() if one.state is not ChargeState.LOST]
+        return taken + [
+            self._freed(charge)
+            for charge in charges
+            if charge.id not in lost and charge.state in _TAKEN and self._is_ours(charge)
+        ]
+
+    def _lost_of(self, charges: Sequence[DisputedCharge], rest: int) -> list[DisputedCharge]:
+        """Those that are lost, or have to be, when so much of the loss is left: newest first, each that still fits."""
+        found: list[DisputedCharge] = []
+        for charge in reversed(charges):
+            losable = charge.state in _LOSABLE or (charge.state is ChargeState.LOST and self._is_ours(charge))
+            if losable and charge.gross_micros <= rest:
+                rest -= charge.gross_micros
+                found.append(charge)
+        return found
+
+    def _freed(self, charge: DisputedCharge) -> Move:
+        """Back to where it would be; another dispute goes on holding it, and a hold that is not over goes on."""
+        if charge.consumer_id == charge.creator_id:
+            return Move(charge, ChargeState.OWN, None)
+        for claim in reversed(self._claims or ()):
+            if covers(claim.stretches, charge.seq):
+                return Move(charge, ChargeState.HELD, claim.dispute_id)
+        over = charge.available_at <= self._now
+        return Move(charge, ChargeState.AVAILABLE if over else ChargeState.PENDING, None)
+
+    def _is_ours(self, charge: DisputedCharge) -> bool:
+        return charge.dispute_id == self._round.dispute_id
+
+    def _move(self, charge: DisputedCharge, goal: ChargeState) -> Move:
+        return Move(charge, goal, self._round.dispute_id)
+
+    async def _windows(self) -> list[Stretch]:
+        """What the deposit paid, oldest first, in parts that one transaction can move."""
+        paid = await paid_by(
+            self._database,
+            customer_id=self._round.customer_id,
+            deposit_id=self._round.deposit_id,
+            wallet_seq=self._round.wallet_seq,
+            receivable_seq=self._round.receivable_seq,
+        )
+        return [window for stretch in paid for window in stretch.windows(MOVED_AT_ONCE_MAX)]
+
+    async def _step(self, ids: Sequence[UUID], decide: _Decision, *, frees: bool) -> list[DisputedCharge]:
+        """Move in one transaction what is decided about these charges as they stand then; returns how they stood.
+
+        Who `frees` must know what others claim, and that nobody's claim has changed since that was read.
+        """
+
+        async def work(connection: Connection) -> list[DisputedCharge]:
             await self._begin(connection)
-            rows = await connection.fetch(
-                f"SELECT id FROM tool_charge WHERE dispute_id = $1 AND state IN ({states}) ORDER BY id LIMIT $2",
-                (self._round.dispute_id, MOVED_AT_ONCE_MAX),
-            )
-            charges = await _lock_charges(connection, [as_uuid(row["id"]) for row in rows])
-            claims = await self._claims(connection) if charges else {}
-            await self._post(
-                connection,
-                [
-                    self._freed(charge, claims)
-                    for charge in charges.values()
-                    if charge.state in {ChargeState.HELD, ChargeState.LOST}
-                ],
-            )
-            return len(rows)
+            if frees and await self._others(connection) != self._known():
+                raise _OthersTurned
+            charges = await lock_charges(connection, self._wallet_id, ids)
+            await post_moves(connection, decide(charges), ref=self._round.dispute_id, now=self._now)
+            return charges
 
-        return await self._database.run(work)
+        for _ in range(TURNS_MAX):
+            if frees and self._claims is None:
+                self._claims = await self._read_claims()
+            try:
+                return await self._database.run(work)
+            except _OthersTurned:
+                self._claims = None
+        raise InProgress("Other disputes of this customer are being settled at this moment.")
 
     async def _begin(self, connection: Connection) -> None:
         """Hold the customer, so that no dispute of its deposits turns meanwhile, and see that no newer round began."""
@@ -139,8 +216,8 @@ class _Step:
         if as_int(row["version"]) != self._round.number:
             raise _Outdated
 
-    async def _lost(self, connection: Connection) -> int:
-        row = await connection.fetch_one(
+    async def _lost_micros(self) -> int:
+        row = await self._database.fetch_one(
             "SELECT coalesce(sum(gross_micros), 0) AS gross_micros FROM tool_charge "
             "WHERE dispute_id = $1 AND state = 'lost'",
             (self._round.dispute_id,),
@@ -148,97 +225,29 @@ class _Step:
         assert row is not None, "a sum is always one row"
         return as_int(row["gross_micros"])
 
-    async def _claims(self, connection: Connection) -> dict[UUID, str]:
-        """The charges that other open disputes of this customer would freeze."""
-        rows = await connection.fetch(
-            "SELECT d.id, c.session_id FROM deposit_dispute AS d JOIN checkout AS c ON c.id = d.checkout_id "
+    async def _others(self, reader: Reader) -> list[tuple[str, int]]:
+        """The other open disputes of this customer, oldest first, and which turn of theirs it is."""
+        rows = await reader.fetch(
+            "SELECT d.id, d.version FROM deposit_dispute AS d JOIN checkout AS c ON c.id = d.checkout_id "
             "WHERE c.customer_id = $1 AND d.state = 'open' AND d.id <> $2 ORDER BY d.created_at, d.id",
             (self._round.customer_id, self._round.dispute_id),
         )
-        return {
-            entry_id: str(row["id"])
-            for row in rows
-            for entry_id in await _paid(connection, self._round.customer_id, f"dep:{row['session_id']}", str(row["id"]))
-        }
+        return [(str(row["id"]), as_int(row["version"])) for row in rows]
 
-    def _move(self, charge: ToolCharge, goal: ChargeState) -> _Move:
-        return _Move(charge, goal, self._round.dispute_id)
+    def _known(self) -> list[tuple[str, int]]:
+        return [(claim.dispute_id, claim.version) for claim in self._claims or ()]
 
-    def _freed(self, charge: ToolCharge, claims: dict[UUID, str]) -> _Move:
-        """Back to where it would be; another dispute goes on holding it, and a hold that is not over goes on."""
-        if charge.consumer_id == charge.creator_id:
-            return self._move(charge, ChargeState.OWN)
-        if charge.id in claims:
-            return _Move(charge, ChargeState.HELD, claims[charge.id])
-        over = charge.available_at <= self._now
-        return self._move(charge, ChargeState.AVAILABLE if over else ChargeState.PENDING)
-
-    async def _post(self, connection: Connection, moves: Sequence[_Move]) -> None:
-        # Days are written below, creators and days in one order, as whoever charges or reverses does.
-        moves = sorted(
-            (move for move in moves if move.charge.net_micros),
-            key=lambda move: (move.charge.creator_id, move.charge.created_at, move.charge.id),
-        )
-        drafts = [draft for move in moves if (draft := self._draft(move)) is not None]
-        outcomes = await record_many(connection, drafts, now=self._now)
-        entries: dict[str, UUID] = {}
-        for draft, outcome in zip(drafts, outcomes, strict=True):
-            if isinstance(outcome, Exception):
-                raise outcome
-            entries[draft.idem] = outcome.entry_id
-        for move in moves:
-            await connection.execute(
-                "UPDATE tool_charge SET state = $2, dispute_id = $3 WHERE id = $1",
-                (move.charge.id, move.goal.value, move.dispute_id),
+    async def _read_claims(self) -> list[_Claim]:
+        """What each of the other open disputes holds on to; once a round, unless one of them turns."""
+        claims: list[_Claim] = []
+        for dispute_id, _ in await self._others(self._database):
+            row = await DepositDispute.get(id=dispute_id, using_db=self._database.orm)
+            paid = await paid_by(
+                self._database,
+                customer_id=self._round.customer_id,
+                deposit_id=row.checkout_id,
+                wallet_seq=row.wallet_seq,
+                receivable_seq=row.receivable_seq,
             )
-            if ChargeState.LOST in {move.charge.state, move.goal}:
-                await self._tell_creator(connection, move, entry_id=entries[self._idem(move)])
-
-    async def _tell_creator(self, connection: Connection, move: _Move, *, entry_id: UUID) -> None:
-        sign = -1 if move.goal is ChargeState.LOST else 1
-        await correct_day(connection, move.charge, calls=sign)
-        await add_earning_event(
-            connection,
-            move.charge,
-            kind="DISPUTE",
-            entry_id=entry_id,
-            net_micros=sign * move.charge.net_micros,
-            fee_micros=0,
-            now=self._now,
-        )
-
-    def _idem(self, move: _Move) -> str:
-        return f"fz:{move.charge.id}:{self._round.dispute_id}:{self._round.number}"
-
-    def _draft(self, move: _Move) -> EntryDraft | None:
-        """None when the money is there already: one dispute hands a frozen charge to another."""
-        creator_id = move.charge.creator_id
-        source = earned_account(creator_id, ChargeState(move.charge.state))
-        goal = earned_account(creator_id, move.goal)
-        if source == goal:
-            return None
-        against = move.goal is ChargeState.LOST or (source != BAD_DEBT and move.goal is ChargeState.HELD)
-        return EntryDraft(
-            idem=self._idem(move),
-            kind=EntryKind.DISPUTE if against else EntryKind.DISPUTE_REVERSAL,
-            lines=(Line(source, -move.charge.net_micros), Line(goal, move.charge.net_micros)),
-            ref=self._round.dispute_id,
-            description="Earning frozen by a dispute" if move.goal is ChargeState.HELD else "Dispute decided",
-        )
-
-
-async def _paid(reader: Reader, customer_id: UUID, income_idem: str, dispute_id: str) -> tuple[UUID, ...]:
-    return await entries_paid_by(
-        reader, customer_id=customer_id, income_idem=income_idem, until_idem=f"dp:{dispute_id}:"
-    )
-
-
-async def _lock_charges(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, ToolCharge]:
-    """Those of the ids that are charges, locked in the order of their ids."""
-    match = "= ANY($1::uuid[])" if connection.dialect == "postgres" else "IN (SELECT value FROM json_each($1))"
-    await connection.fetch(
-        f"SELECT id FROM tool_charge WHERE id {match} ORDER BY id FOR UPDATE",
-        (list_parameter(connection.dialect, sorted(ids)),),
-    )
-    charges = await ToolCharge.filter(id__in=list(ids)).using_db(connection.orm).order_by("id")
-    return {charge.id: charge for charge in charges}
+            claims.append(_Claim(dispute_id, row.version, paid))
+        return claims

@@ -9,7 +9,7 @@ import structlog
 from gateway.db import Connection
 from gateway.domain.charges import receivable
 from gateway.domain.errors import InProgress, ProviderRejected
-from gateway.domain.ledger import BAD_DEBT, EntryDraft, EntryKind, Line
+from gateway.domain.ledger import BAD_DEBT, EntryDraft, EntryKind, Line, wallet
 from gateway.domain.money import cents_to_micros
 from gateway.services.billing import Billing
 from gateway.services.events.inbox import Alongside
@@ -40,15 +40,14 @@ async def settle_dispute(billing: Billing, *, dispute_id: str, alongside: Alongs
         InProgress: others settle the same dispute; nothing was changed.
     """
     for _ in range(LOOKS_MAX):
-        seen = await _rounds_of(billing, dispute_id)
+        seen = await _looks_at(billing, dispute_id)
         dispute = await billing.stripe.retrieve_dispute(dispute_id)
         if dispute is None or dispute.payment_intent_id is None:
             return None
         deposit = await deposit_of(billing, payment_intent_id=dispute.payment_intent_id, charge_id=dispute.charge_id)
         if deposit is None:
             return None
-        if dispute.livemode is not billing.stripe.livemode or dispute.currency != deposit.currency:
-            raise ProviderRejected("The dispute is not of this deposit's kind.")
+        _check_kind(billing, deposit, dispute)
         round_ = await _settle_customer(billing, deposit, dispute, seen=seen)
         if round_ is not None and await settle_creators(billing, round_):
             if alongside is not None:
@@ -57,50 +56,78 @@ async def settle_dispute(billing: Billing, *, dispute_id: str, alongside: Alongs
     raise InProgress("This dispute is being settled by others at this moment.")
 
 
-async def _rounds_of(billing: Billing, dispute_id: str) -> int:
-    """How often the dispute was looked at."""
-    row = await billing.database.fetch_one("SELECT version FROM deposit_dispute WHERE id = $1", (dispute_id,))
-    return 0 if row is None else as_int(row["version"])
+async def _looks_at(billing: Billing, dispute_id: str) -> int:
+    """How often Stripe was asked about the dispute."""
+    row = await billing.database.fetch_one("SELECT looks FROM deposit_dispute WHERE id = $1", (dispute_id,))
+    return 0 if row is None else as_int(row["looks"])
+
+
+def _check_kind(billing: Billing, deposit: Checkout, dispute: StripeDispute) -> None:
+    """Cents are dollar cents here; what Stripe took in another currency is a number that says nothing."""
+    if dispute.livemode is not billing.stripe.livemode or dispute.currency != deposit.currency:
+        raise ProviderRejected("The dispute is not of this deposit's kind.")
+    foreign = dispute.moved_currencies - {deposit.currency}
+    if foreign:
+        log.error("dispute.foreign_currency", dispute_id=dispute.dispute_id, currencies=sorted(foreign))
+        raise ProviderRejected(f"Stripe moved money of this dispute in {', '.join(sorted(foreign))}.")
 
 
 async def _settle_customer(billing: Billing, deposit: Checkout, dispute: StripeDispute, *, seen: int) -> Round | None:
-    """Take or give the difference; None, with nothing done, when another look was booked meanwhile."""
+    """Take or give the difference; None, with nothing done, when another look was booked meanwhile.
+
+    A look that finds nothing new joins the round that is there: its moves may be under way, and go on.
+    """
 
     async def work(connection: Connection) -> Round | None:
         await lock_deposit(connection, deposit)
         now = billing.clock.now()
         row = await _row_of(connection, deposit, dispute, now)
-        if row.version != seen:
+        if row.looks != seen:
             return None
         withdrawn = cents_to_micros(max(dispute.withdrawn_cents, 0))
         owed = await _follow(connection, deposit, row, withdrawn - row.withdrawn_micros, now)
         state = _state_of(dispute, row)
         if state is DisputeState.LOST:
             await _write_off(connection, deposit, row, owed, now)
-        await connection.execute(
-            "UPDATE deposit_dispute SET state = $2, withdrawn_micros = $3, owed_micros = $4, version = version + 1, "
-            "updated_at = $5 WHERE id = $1",
-            (row.id, state.value, withdrawn, owed, now),
-        )
-        if state != row.state or withdrawn != row.withdrawn_micros:
+        number = row.version
+        if (state, withdrawn, owed) != (row.state, row.withdrawn_micros, row.owed_micros):
+            number += 1
+            await connection.execute(
+                "UPDATE deposit_dispute SET state = $2, withdrawn_micros = $3, owed_micros = $4, version = $5, "
+                "updated_at = $6 WHERE id = $1",
+                (row.id, state.value, withdrawn, owed, number, now),
+            )
             log.warning("deposit.disputed", dispute_id=row.id, state=state.value, withdrawn_micros=withdrawn)
+        place = await connection.fetch_one(
+            "UPDATE deposit_dispute SET looks = looks + 1 WHERE id = $1 RETURNING wallet_seq, receivable_seq", (row.id,)
+        )
+        assert place is not None, "the row is held"
         return Round(
             dispute_id=row.id,
-            number=row.version + 1,
+            number=number,
             state=state,
             owed_micros=owed,
             customer_id=deposit.customer_id,
-            income_idem=f"dep:{deposit.session_id}",
+            deposit_id=deposit.id,
+            wallet_seq=as_int(place["wallet_seq"]),
+            receivable_seq=as_int(place["receivable_seq"]),
         )
 
     return await billing.database.run(work)
 
 
 def _state_of(dispute: StripeDispute, row: DepositDispute) -> DisputeState:
-    """Where no money is at the bank nothing need be frozen. What is lost stays so until the money is back."""
+    """Where no money is at the bank nothing need be frozen. What is lost stays so until the money is back.
+
+    Won, with a part given back, is over too: the part that the bank keeps is lost. Won with nothing given back yet is
+    waited for.
+    """
     if dispute.withdrawn_cents <= 0:
         return DisputeState.WON
-    return DisputeState.LOST if DisputeState.LOST in {dispute.status, row.state} else DisputeState.OPEN
+    partly_won = dispute.status == "won" and dispute.withdrawn_cents < dispute.amount_cents
+    if partly_won or DisputeState.LOST in {dispute.status, row.state}:
+        return DisputeState.LOST
+    return DisputeState.OPEN
 
 
 async def _row_of(connection: Connection, deposit: Checkout, dispute: StripeDispute, now: datetime) -> DepositDispute:
@@ -121,7 +148,7 @@ async def _follow(
     """
     idem, owed = f"dp:{row.id}:{row.version + 1}", row.owed_micros
     if change_micros > 0:
-        return owed + await take_back(
+        owed += await take_back(
             connection,
             deposit.customer_id,
             idem=idem,
@@ -131,6 +158,10 @@ async def _follow(
             description="Deposit disputed at the bank",
             now=now,
         )
+        await _remember_place(connection, deposit, row)
+    elif row.withdrawn_micros and not row.wallet_seq:
+        # A process of the release before took it, which noted no place.
+        await _remember_place(connection, deposit, row)
     if change_micros < 0:
         settled = min(owed, -change_micros)
         lost = row.state == DisputeState.LOST
@@ -149,6 +180,15 @@ async def _follow(
         await note_covered(connection, deposit.customer_id, covered if lost else covered - settled)
         owed -= settled
     return owed
+
+
+async def _remember_place(connection: Connection, deposit: Checkout, row: DepositDispute) -> None:
+    """Up to here, with its accounts still held, the wallet spent this deposit's money; what follows is other money."""
+    await connection.execute(
+        "UPDATE deposit_dispute SET wallet_seq = coalesce((SELECT version FROM ledger_account WHERE id = $2), 0), "
+        "receivable_seq = coalesce((SELECT version FROM ledger_account WHERE id = $3), 0) WHERE id = $1",
+        (row.id, wallet(deposit.customer_id).id, receivable(deposit.customer_id).id),
+    )
 
 
 async def _write_off(

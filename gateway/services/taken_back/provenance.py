@@ -1,91 +1,91 @@
-"""Which charges a deposit paid: first in, first out over the wallet's own history, which never changes.
+"""Which postings of a wallet an income paid for: first in, first out over its own history, which never changes.
 
-The k-th dollar that left a wallet is the k-th dollar that came in. So a deposit covers a span of the wallet's income,
-and a charge takes a span of its spending; where the spans overlap, the deposit paid the charge. Nothing is stored for
-this: it is read off the postings when a dispute asks, which is seldom.
+The k-th dollar that left a wallet is the k-th dollar that came in. So an income covers a span of what is spent after
+it, which begins with what the wallet held besides: [balance after - amount, balance after). A spending whose own span
+overlaps was paid by it. Nothing is stored for this: it is read off the postings when a dispute asks, which is seldom.
 """
 
 from collections import deque
-from dataclasses import dataclass, field
-from typing import Final
-from uuid import UUID
-
-from gateway.db import Parameters, Row
-from gateway.domain.ledger import wallet
-from gateway.services.ledger.reading import Reader
-from gateway.services.ledger.rows import as_int, as_uuid
-
-PAGE_POSTINGS: Final = 1_000
-
-_PAGE: Final = (
-    "SELECT p.seq, p.amount_micros, p.entry_id, e.idem, e.kind FROM posting AS p "
-    "JOIN ledger_entry AS e ON e.id = p.entry_id WHERE p.account_id = $1 AND p.seq > $2 ORDER BY p.seq LIMIT $3"
-)
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 
-@dataclass(slots=True)
-class Trail:
-    """A walk over a wallet's postings, oldest first, that remembers which spendings one income paid."""
+@dataclass(frozen=True, slots=True, order=True)
+class Income:
+    """A credit of a wallet: its number in the history, its amount, and what the wallet held right after it."""
 
-    income_idem: str
-    came_in: int = 0
-    went_out: int = 0
-    span: tuple[int, int] | None = None
-    _spendings: deque[tuple[UUID, int, int]] = field(default_factory=deque[tuple[UUID, int, int]])
+    seq: int
+    amount_micros: int
+    balance_after_micros: int
 
-    def step(self, *, idem: str, entry_id: UUID, amount_micros: int) -> None:
-        if amount_micros > 0:
-            if idem == self.income_idem:
-                self.span = (self.came_in, self.came_in + amount_micros)
-            self.came_in += amount_micros
-        else:
-            self._spendings.append((entry_id, self.went_out, self.went_out - amount_micros))
-            self.went_out -= amount_micros
-            self._forget()
 
-    def paid(self) -> tuple[UUID, ...]:
-        """The entries that took money out of the span, oldest first."""
-        if self.span is None:
-            return ()
-        start, end = self.span
-        return tuple(entry for entry, since, until in self._spendings if since < end and until > start)
+@dataclass(frozen=True, slots=True, order=True)
+class Stretch:
+    """Neighbours in the history of a wallet, by their numbers, both ends included."""
+
+    first: int
+    last: int
+
+    def windows(self, size: int) -> Iterator["Stretch"]:
+        """The same, oldest first, in parts of at most so many postings."""
+        for start in range(self.first, self.last + 1, size):
+            yield Stretch(start, min(start + size - 1, self.last))
+
+
+class Sweep:
+    """A walk over a wallet's postings from the first of some incomes on, that notes the stretches they paid for."""
+
+    def __init__(self, incomes: Iterable[Income]) -> None:
+        self._coming = deque(sorted(incomes))
+        self._spans = deque[tuple[int, int]]()
+        self._went_out = 0
+        self._found: list[Stretch] = []
+        self._unbroken = False
 
     @property
     def is_over(self) -> bool:
-        """Whether all of the span is spent, so that nothing later can be of it."""
-        return self.span is not None and self.went_out >= self.span[1]
+        """Whether all of the incomes is spent, so that nothing later can be of them."""
+        return not self._coming and (not self._spans or self._spans[-1][1] <= self._went_out)
 
-    def _forget(self) -> None:
-        """Spending that lies before the span is of no interest, so a long history stays a short list."""
-        if self.span is not None:
-            start = self.span[0]
-            while self._spendings and self._spendings[0][2] <= start:
-                self._spendings.popleft()
+    def step(self, seq: int, amount_micros: int) -> None:
+        """The next posting, in the order of their numbers."""
+        if amount_micros > 0:
+            self._come_in(seq)
+            return
+        since, self._went_out = self._went_out, self._went_out - amount_micros
+        while self._spans and self._spans[0][1] <= since:
+            self._spans.popleft()
+        if self._spans and self._spans[0][0] < self._went_out:
+            self._note(seq)
+        else:
+            self._unbroken = False
 
+    def stretches(self) -> tuple[Stretch, ...]:
+        return tuple(self._found)
 
-async def entries_paid_by(reader: Reader, *, customer_id: UUID, income_idem: str, until_idem: str) -> tuple[UUID, ...]:
-    """The ledger entries that spent the money of one income (`dep:cs_…`) of a wallet, oldest first.
+    def _come_in(self, seq: int) -> None:
+        if self._coming and self._coming[0].seq == seq:
+            income = self._coming.popleft()
+            end = self._went_out + income.balance_after_micros
+            self._spans.append((end - income.amount_micros, end))
 
-    `until_idem` is how the names of those begin that take the income itself back: what is spent after the first of
-    them is other money, so the answer does not grow once the income is gone.
-    """
-    trail = Trail(income_idem)
-    seq = 0
-    while True:
-        rows = await _page(reader, customer_id, seq)
-        for row in rows:
-            if str(row["idem"]).startswith(until_idem):
-                return trail.paid()
-            trail.step(
-                idem=str(row["idem"]), entry_id=as_uuid(row["entry_id"]), amount_micros=as_int(row["amount_micros"])
-            )
-            if trail.is_over:
-                return trail.paid()
-        if len(rows) < PAGE_POSTINGS:
-            return trail.paid()
-        seq = as_int(rows[-1]["seq"])
+    def _note(self, seq: int) -> None:
+        first = self._found.pop().first if self._unbroken else seq
+        self._found.append(Stretch(first, seq))
+        self._unbroken = True
 
 
-async def _page(reader: Reader, customer_id: UUID, seq: int) -> list[Row]:
-    params: Parameters = (wallet(customer_id).id, seq, PAGE_POSTINGS)
-    return await reader.fetch(_PAGE, params)
+def merged(stretches: Iterable[Stretch]) -> tuple[Stretch, ...]:
+    """The same postings as stretches that do not overlap, oldest first."""
+    found: list[Stretch] = []
+    for stretch in sorted(stretches):
+        if found and stretch.first <= found[-1].last + 1:
+            found[-1] = Stretch(found[-1].first, max(found[-1].last, stretch.last))
+        else:
+            found.append(stretch)
+    return tuple(found)
+
+
+def covers(stretches: Sequence[Stretch], seq: int) -> bool:
+    """Whether one of the stretches holds this posting; they are few."""
+    return any(stretch.first <= seq <= stretch.last for stretch in stretches)

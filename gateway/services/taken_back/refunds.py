@@ -101,9 +101,9 @@ async def _settle(billing: Billing, seen: Checkout, charge: StripeCharge, alongs
         if change:
             await _book(connection, billing, checkout, charge_id=charge.charge_id, change_cents=change)
         await connection.execute(
-            "UPDATE checkout SET refunded_cents = refunded_cents + $2, refund_version = refund_version + 1 "
-            "WHERE id = $1",
-            (checkout.id, change),
+            "UPDATE checkout SET refunded_cents = refunded_cents + $2, refund_version = refund_version + 1, "
+            "refund_charge_id = $3 WHERE id = $1",
+            (checkout.id, change, charge.charge_id),
         )
         if alongside is not None:
             await alongside(connection)
