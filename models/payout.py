@@ -8,7 +8,8 @@ class Payout(Model):
     """Amount, currency and destination are frozen when the money is reserved; `state` is a PayoutState.
 
     `input_digest` is of what was asked for, `period` names the scheduled run it belongs to. `attempts` counts the
-    rows of payout_attempt. `returned_cents` is what of its transfer was reversed later.
+    rows of payout_attempt. `returned_cents` is what of its transfer was reversed later. `silences` counts the times in
+    a row that Stripe gave no clear answer to a look.
     """
 
     id = fields.UUIDField(primary_key=True)
@@ -25,6 +26,9 @@ class Payout(Model):
     attempts = fields.IntField(default=0)
     waits_for = fields.CharField(max_length=16, null=True)
     due_at = fields.DatetimeField(null=True)
+    silences = fields.IntField(default=0)
+    account_awaited_since = fields.DatetimeField(null=True)
+    funds_awaited_since = fields.DatetimeField(null=True)
     transfer_id = fields.CharField(max_length=255, unique=True, null=True)
     destination_payment_id = fields.CharField(max_length=255, unique=True, null=True)
     returned_cents: int = fields.BigIntField(default=0)

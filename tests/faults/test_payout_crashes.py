@@ -3,7 +3,8 @@
 A boundary is the moment before or after a COMMIT, or before or after a call to Stripe about transfers. They are
 counted over the life of a payout: a node dies at one, the next takes over an hour later and may die at a later one.
 Another scheduler is at the same work beside them, or not; the first answer of Stripe is lost, or not; and Stripe has
-forgotten the key when the second node comes, or not.
+forgotten the key when the second node comes, or not. On odd days its lists lag, or lag and our key is not let in for
+a while, which says nothing of what was made before.
 """
 
 import asyncio
@@ -17,9 +18,11 @@ from typing import Final
 import pytest
 
 from gateway.db import Database
+from gateway.domain.errors import ProviderMisconfigured
 from gateway.domain.schedules import PayoutFrequency, last_run_at
 from gateway.services.payouts import update_frequency
 from tests.support.crashing import Crash, CrashingDatabase, CrashingStripe, Tripwire
+from tests.support.odd_stripe import OddDay, OddStripe
 from tests.support.payouts import DOLLAR, Creator, PayoutWorld, open_payout_world
 
 PASSES: Final = 5
@@ -31,6 +34,8 @@ BETWEEN_PASSES_MINUTES: Final = 61
 SAMPLED: Final = 60
 APART_MAX: Final = 12
 CENTS: Final = 5_000
+#: Transfers of a payout, after the first one, that are refused while our key is not let in.
+REFUSED: Final = 2
 #: Three transactions, the schedule's, the attempt's and the record's, and one call: each has two sides.
 BOUNDARIES_OF_A_CALM_PAYOUT: Final = 8
 
@@ -48,23 +53,34 @@ class Mood:
     reply_lost: bool
     keys_forgotten: bool
     two_schedulers: bool
+    looks_lag: bool = False
+    not_let_in: bool = False
+
+    def day(self, paying: PayoutWorld) -> OddDay:
+        refusal = ProviderMisconfigured("The payment provider refused the request.") if self.not_let_in else None
+        return OddDay(paying.clock, lags_once=self.looks_lag, refusal=refusal, refuses=REFUSED)
 
 
-MOODS: Final = tuple(Mood(*flags) for flags in product((False, True), repeat=3))
+MOODS: Final = (
+    *(Mood(*flags) for flags in product((False, True), repeat=3)),
+    Mood(reply_lost=True, keys_forgotten=False, two_schedulers=True, looks_lag=True),
+    Mood(reply_lost=True, keys_forgotten=True, two_schedulers=False, looks_lag=True),
+    Mood(reply_lost=True, keys_forgotten=False, two_schedulers=False, looks_lag=True, not_let_in=True),
+    Mood(reply_lost=True, keys_forgotten=True, two_schedulers=True, looks_lag=True, not_let_in=True),
+)
 
 
-async def one_pass(paying: PayoutWorld, wire: Tripwire, *, beside: bool) -> None:
-    """A node that dies where the wire says, and perhaps another that does not."""
-    node = paying.beside(
-        database=CrashingDatabase(paying.database, wire),
-        stripe=CrashingStripe(paying.billing.stripe.connection, wire),
-    )
+async def one_pass(paying: PayoutWorld, wire: Tripwire, day: OddDay, *, beside: bool) -> None:
+    """A node that does its jobs and dies where the wire says, and perhaps another that does not."""
+    connection = paying.billing.stripe.connection
+    node = paying.beside(database=CrashingDatabase(paying.database, wire), stripe=CrashingStripe(connection, wire, day))
+    other = paying.beside(stripe=OddStripe(connection, day))
 
     async def live_or_die() -> None:
         with suppress(Crash):
-            await node.round()
+            await node.do_jobs()
 
-    await asyncio.gather(live_or_die(), *([paying.round()] if beside else []))
+    await asyncio.gather(live_or_die(), *([other.round()] if beside else []))
 
 
 async def due_creator(paying: PayoutWorld) -> Creator:
@@ -76,12 +92,15 @@ async def due_creator(paying: PayoutWorld) -> Creator:
 
 
 async def run_trial(paying: PayoutWorld, mood: Mood, *crashes: int) -> Tripwire:
-    """One payout through its crashes, to its one transfer."""
-    creator, wire = await due_creator(paying), Tripwire(frozenset(crashes))
+    """One payout through its crashes, to its one transfer, and a pass beyond."""
+    creator, wire, day = await due_creator(paying), Tripwire(frozenset(crashes)), mood.day(paying)
     if mood.reply_lost:
         await paying.door.fault("/v1/transfers", "drop_after", method="POST")
-    for number in range(PASSES):
-        await one_pass(paying, wire, beside=mood.two_schedulers)
+    for number in range(PASSES + (REFUSED if mood.not_let_in else 0)):
+        over = any(one.state == "in_transit" for one in await paying.payouts(creator))
+        await one_pass(paying, wire, day, beside=mood.two_schedulers)
+        if over:
+            break
         forgotten = mood.keys_forgotten and number == 0
         await paying.advance(hours=KEYS_FORGOTTEN_HOURS if forgotten else 0, minutes=BETWEEN_PASSES_MINUTES)
     await paying.door.control("faults/clear")

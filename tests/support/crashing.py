@@ -7,8 +7,9 @@ from typing import TypeVar
 from gateway.db import Connection, Database, Parameters, Row
 from gateway.db.database import Work
 from gateway.db.dialect import Dialect
-from gateway.stripe_service import StripeService, StripeTransfer
+from gateway.stripe_service import StripeTransfer
 from gateway.stripe_service.connection import StripeConnection
+from tests.support.odd_stripe import OddDay, OddStripe
 
 T = TypeVar("T")
 
@@ -60,11 +61,11 @@ class CrashingDatabase(Database):
         return await self._inner.fetch_one(sql, params)
 
 
-class CrashingStripe(StripeService):
+class CrashingStripe(OddStripe):
     """The same Stripe over HTTP, with a boundary before and after each call about transfers."""
 
-    def __init__(self, connection: StripeConnection, wire: Tripwire) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: StripeConnection, wire: Tripwire, day: OddDay) -> None:
+        super().__init__(connection, day)
         self._wire = wire
 
     async def create_transfer(

@@ -27,6 +27,8 @@ from gateway.services.books.checking import check_books
 from gateway.services.connecting import sync_account
 from gateway.services.customers import add_customer, customer_id_of
 from gateway.services.jobs import Done
+from gateway.services.jobs.doing import Doer
+from gateway.services.jobs.table import JobTable
 from gateway.services.ledger import record
 from gateway.services.payouts import advance_payout, run_due_schedules
 from gateway.stripe_service import StripeService, open_stripe
@@ -159,6 +161,20 @@ class PayoutWorld:
         )
         for row in rows:
             await self.work(identifier(row, "id"))
+
+    async def do_jobs(self) -> None:
+        """One pass of a node as it is in service: begin what the calendar says, take jobs over, claim and do them."""
+        await run_due_schedules(self.billing, limit=1_000)
+        table = JobTable(self.clock, jitter=lambda: 0.0)
+        doer = Doer(self.billing, table)
+        await doer.take_back()
+        for _ in range(ADVANCES_MAX):
+            jobs = await self.database.run(lambda connection: table.claim(connection, limit=10))
+            for job in jobs:
+                await doer.do(job)
+            if not jobs:
+                return
+        raise AssertionError("Jobs go in circles.")
 
     async def balances(self, creator: Creator) -> dict[str, int]:
         """What the creator's accounts hold, empty ones left out."""

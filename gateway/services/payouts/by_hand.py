@@ -8,6 +8,7 @@ from gateway.db import Connection
 from gateway.domain.payouts import UNDER_WAY, PayoutState
 from gateway.services.billing import Billing
 from gateway.services.jobs import NewJob
+from gateway.services.payouts.answers import IDEMPOTENCY_ERROR
 from gateway.services.payouts.outcomes import close_attempt, lock_payout, open_attempt_of, put_off
 from gateway.services.payouts.reserve import PAYOUT_JOB
 from models.payout_attempt import AttemptState
@@ -32,13 +33,13 @@ async def retry_payout(billing: Billing, payout_id: UUID, *, new_key: bool = Fal
         state = PayoutState(payout.state)
         if new_key:
             attempt = await open_attempt_of(connection, payout)
-            if attempt is None or attempt.state != AttemptState.UNKNOWN or attempt.refusal_code is None:
+            if attempt is None or attempt.state != AttemptState.UNKNOWN or attempt.refusal_code != IDEMPOTENCY_ERROR:
                 return False
             await close_attempt(
                 connection, attempt, state=AttemptState.LAPSED, code=attempt.refusal_code, message=None, now=now
             )
             state = PayoutState.REQUESTED
-        await put_off(connection, payout, state=state, waits_for=None, until=now)
+        await put_off(connection, payout, state=state, waits_for=None, until=now, now=now)
         if not await billing.jobs.wake(connection, PAYOUT_JOB, str(payout_id)):
             await billing.jobs.enqueue(connection, NewJob(kind=PAYOUT_JOB, key=str(payout_id), run_at=now))
         return True

@@ -35,7 +35,7 @@ _STUCK: Final = f"""
         OR (p.state = 'in_transit' AND p.transferred_at <= $6)
         OR (p.state = 'failed' AND p.transfer_id IS NOT NULL AND p.returned_cents < p.amount_cents)
         OR EXISTS (SELECT 1 FROM payout_attempt AS a WHERE a.payout_id = p.id AND a.state = 'unknown'
-            AND a.refusal_code IS NOT NULL))
+            AND a.refusal_code = 'idempotency_error'))
     ORDER BY p.id LIMIT $3"""
 _ONE: Final = f"SELECT {_COLUMNS} FROM payout AS p JOIN customer AS c ON c.id = p.creator_id WHERE p.id = $1"
 _ENTRY: Final = "SELECT id, kind, idem, description, created_at FROM ledger_entry WHERE idem = $1"

@@ -76,6 +76,7 @@ async def give_back(
     connection: Connection, payout: Payout, *, state: PayoutState, code: str | None, message: str | None, now: datetime
 ) -> None:
     """Nothing was sent and nothing will be: the payout ends and the creator has the money again."""
+    assert await open_attempt_of(connection, payout) is None, "what may have been sent is not given back"
     money = money_of(payout)
     await return_money(connection, payout, money.given_back(), micros=money.micros, now=now)
     await connection.execute(
@@ -104,7 +105,8 @@ async def open_next_attempt(connection: Connection, payout: Payout, *, now: date
     """A new attempt under a new key; the caller made sure that no earlier one can still become a transfer."""
     number = payout.attempts + 1
     await connection.execute(
-        "UPDATE payout SET state = 'processing', attempts = $2, waits_for = NULL, due_at = $3 WHERE id = $1",
+        "UPDATE payout SET state = 'processing', attempts = $2, waits_for = NULL, due_at = $3, silences = 0, "
+        "account_awaited_since = NULL WHERE id = $1",
         (payout.id, number, now),
     )
     return await PayoutAttempt.create(
@@ -136,12 +138,37 @@ async def close_attempt(
 
 
 async def put_off(
-    connection: Connection, payout: Payout, *, state: PayoutState, waits_for: WaitsFor | None, until: datetime
+    connection: Connection,
+    payout: Payout,
+    *,
+    state: PayoutState,
+    waits_for: WaitsFor | None,
+    until: datetime,
+    now: datetime,
+    silences: int = 0,
 ) -> None:
-    """Nothing can be done now; the next step is expected at `until`."""
+    """Nothing can be done now; the next step is expected at `until`.
+
+    Since when it waits for its account, or for the platform's balance, is kept through everything that comes between,
+    until the account is ready, or the payout is over. `silences`: so often in a row Stripe gave no clear answer.
+    """
+    account_since, funds_since = payout.account_awaited_since, payout.funds_awaited_since
+    if waits_for is WaitsFor.ACCOUNT:
+        account_since = account_since or now
+    elif waits_for is WaitsFor.BALANCE:
+        account_since, funds_since = None, funds_since or now
     await connection.execute(
-        "UPDATE payout SET state = $2, waits_for = $3, due_at = $4 WHERE id = $1",
-        (payout.id, state.value, None if waits_for is None else waits_for.value, until),
+        "UPDATE payout SET state = $2, waits_for = $3, due_at = $4, silences = $5, account_awaited_since = $6, "
+        "funds_awaited_since = $7 WHERE id = $1",
+        (
+            payout.id,
+            state.value,
+            None if waits_for is None else waits_for.value,
+            until,
+            silences,
+            account_since,
+            funds_since,
+        ),
     )
 
 

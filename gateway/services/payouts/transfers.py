@@ -1,5 +1,7 @@
 """What became of a payout's transfer: recorded if it is not known yet, and what of it came back, booked once."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
@@ -24,37 +26,65 @@ REVERSED_CODE = "transfer_reversed"
 _REVERSED = "The payment was taken back before it reached the bank; the money is available again."
 
 
-async def settle_transfer(billing: Billing, *, transfer_id: str, alongside: Alongside | None = None) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Settled:
+    """What was booked; `second_of` is the payout's own transfer where this is another one."""
+
+    new: bool = False
+    returned_cents: int = 0
+    second_of: str | None = None
+
+
+async def settle_transfer(
+    billing: Billing, *, transfer_id: str, payout_id: UUID | None = None, alongside: Alongside | None = None
+) -> bool:
     """Make the books agree with a transfer and its reversals; False when it is not of a payout of ours.
+
+    `payout_id` is of whose group it was found in; without it the transfer must bear the payout's name.
 
     Stripe is asked what there is, so it does not matter which event tells of it, how often, or in which order. A
     reversal is final and has an id of its own, under which it is booked once. A transfer whose answer was lost, and
-    that nobody has looked up yet, is recorded here.
+    that nobody has looked up yet, is recorded here. A second one of a payout is only told of: no entry is about it.
 
     Raises:
         ProviderUnavailable: Stripe did not answer; nothing was changed.
         TransferMismatch: it bears the name of a payout and is not what that asked for.
     """
     transfer = await billing.stripe.retrieve_transfer(transfer_id)
-    payout_id = None if transfer is None else await _payout_of(billing, transfer)
-    if transfer is None or payout_id is None:
+    owner_id = payout_id if transfer is None or payout_id is not None else await _payout_of(billing, transfer)
+    if transfer is None or owner_id is None:
         return False
     if transfer.livemode is not billing.stripe.livemode:
         raise ProviderRejected("The transfer is of the other mode.")
 
-    async def work(connection: Connection) -> tuple[bool, int]:
-        now = billing.clock.now()
-        payout = await lock_payout(connection, payout_id)
+    async def work(connection: Connection) -> _Settled:
+        payout = await lock_payout(connection, owner_id)
         assert payout is not None, "payouts are never deleted"
-        new = await record_transfer(connection, payout, transfer, now=now)
-        cents = sum([await _book(connection, billing, payout, reversal) for reversal in transfer.reversals])
+        settled = await _settle(billing, connection, payout, transfer)
         if alongside is not None:
             await alongside(connection)
-        return new, cents
+        return settled
 
-    new, cents = await billing.database.run(work)
-    _tell(billing, payout_id, transfer, new=new, returned_cents=cents)
+    _tell(billing, owner_id, transfer, await billing.database.run(work))
     return True
+
+
+def tell_of_others(payout_id: UUID, *, booked: str | None, others: Sequence[StripeTransfer]) -> None:
+    """More went out in the payout's name than it is."""
+    log.error(
+        "payout.transferred_twice",
+        payout_id=str(payout_id),
+        booked=booked,
+        others=[transfer.transfer_id for transfer in others],
+    )
+
+
+async def _settle(billing: Billing, connection: Connection, payout: Payout, transfer: StripeTransfer) -> _Settled:
+    if payout.transfer_id is not None and payout.transfer_id != transfer.transfer_id:
+        return _Settled(second_of=payout.transfer_id)
+    new = await record_transfer(connection, payout, transfer, now=billing.clock.now())
+    cents = sum([await _book(connection, billing, payout, reversal) for reversal in transfer.reversals])
+    return _Settled(new=new, returned_cents=cents)
 
 
 async def _payout_of(billing: Billing, transfer: StripeTransfer) -> UUID | None:
@@ -93,10 +123,12 @@ async def _book(connection: Connection, billing: Billing, payout: Payout, revers
     return reversal.amount_cents
 
 
-def _tell(billing: Billing, payout_id: UUID, transfer: StripeTransfer, *, new: bool, returned_cents: int) -> None:
-    if new:
+def _tell(billing: Billing, payout_id: UUID, transfer: StripeTransfer, settled: _Settled) -> None:
+    if settled.second_of is not None and transfer.reversed_cents < transfer.amount_cents:
+        tell_of_others(payout_id, booked=settled.second_of, others=(transfer,))
+    if settled.new:
         billing.watch.ledger_entry_recorded(kind=EntryKind.PAYOUT_CONFIRMED)
         log.info("payout.sent", payout_id=str(payout_id), transfer_id=transfer.transfer_id, found_by="event")
-    if returned_cents:
+    if settled.returned_cents:
         billing.watch.ledger_entry_recorded(kind=EntryKind.PAYOUT_RETURNED)
-        log.warning("payout.reversed", payout_id=str(payout_id), returned_cents=returned_cents)
+        log.warning("payout.reversed", payout_id=str(payout_id), returned_cents=settled.returned_cents)

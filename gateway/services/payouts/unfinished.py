@@ -11,7 +11,7 @@ from gateway.db.rows import identifier
 from gateway.domain.payouts import PayoutState
 from gateway.services.billing import Billing
 from gateway.services.jobs import NewJob
-from gateway.services.payouts.outcomes import give_back, lock_payout
+from gateway.services.payouts.outcomes import give_back, lock_payout, open_attempt_of
 from gateway.services.payouts.reserve import PAYOUT_JOB
 
 log = structlog.stdlib.get_logger()
@@ -31,6 +31,8 @@ async def cancel_payout(billing: Billing, payout_id: UUID, *, message: str | Non
     async def work(connection: Connection) -> bool:
         payout = await lock_payout(connection, payout_id)
         if payout is None or payout.state != PayoutState.REQUESTED:
+            return False
+        if await open_attempt_of(connection, payout) is not None:
             return False
         await give_back(
             connection, payout, state=PayoutState.CANCELED, code=None, message=message, now=billing.clock.now()
