@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from typing import Any, Final
 from uuid import UUID
@@ -20,6 +21,7 @@ from gateway.domain.clock import ManualClock
 from gateway.domain.connecting import AccountsApi
 from gateway.domain.ids import new_id
 from gateway.domain.ledger import BANK, EntryDraft, EntryKind, Line
+from gateway.domain.tools import ToolKind
 from gateway.sandbox.app import build_sandbox
 from gateway.sandbox.settings import SandboxSettings
 from gateway.services.billing import Billing
@@ -30,6 +32,7 @@ from gateway.services.jobs import Done
 from gateway.services.jobs.doing import Doer
 from gateway.services.jobs.table import JobTable
 from gateway.services.ledger import record
+from gateway.services.marketplace.tools import publish_tool
 from gateway.services.payouts import advance_payout, run_due_schedules
 from gateway.stripe_service import StripeService, open_stripe
 from models.payout import Payout
@@ -118,6 +121,22 @@ class PayoutWorld:
             lines=(Line(BANK, -micros), Line(available(creator.id), micros)),
         )
         await self.database.run(lambda connection: record(connection, draft, now=now))
+
+    async def sell(self, creator: Creator, *, calls: int = 1) -> None:
+        """Sales whose hold ends in a week, each of $25.00 with a fifth of it for the platform."""
+        market = open_market(self.database, clock=self.clock)
+        await publish_tool(
+            market.billing,
+            creator=creator.subject,
+            tool_id=f"tool-{market.tag}",
+            name="tool",
+            kind=ToolKind.TOOL,
+            price_per_call=Decimal(25),
+            active=True,
+        )
+        await market.deposit("buyer", 50_000)
+        for number in range(calls):
+            await market.charged("buyer", "tool", f"call-{number}")
 
     async def schedule(self, creator: Creator, *, frequency: str = "WEEKLY", due_at: datetime) -> None:
         """Have the creator's schedule be due since then."""

@@ -13,27 +13,36 @@ from gateway.domain.charges import available, pending
 from gateway.domain.ids import new_id
 from gateway.domain.ledger import EntryDraft, EntryKind, Line
 from gateway.services.billing import Billing
-from gateway.services.ledger import record_many
+from gateway.services.ledger import Reader, record_many
 from gateway.services.ledger.rows import as_int, as_uuid
 
 log = structlog.stdlib.get_logger()
 
 #: Charges released in one transaction.
 RELEASED_AT_ONCE_MAX: Final = 500
+#: Such transactions for one creator, before that creator's payout is judged.
+BATCHES_OF_A_CREATOR_MAX: Final = 20
 
 #: Whoever reverses or freezes a charge locks its row too; one that is locked is left for the next round.
 _DUE = (
     "SELECT id, creator_id, net_micros FROM tool_charge WHERE state = 'pending' AND available_at <= $1 "
     "ORDER BY available_at LIMIT $2 FOR UPDATE SKIP LOCKED"
 )
+_DUE_OF_A_CREATOR = (
+    "SELECT id, creator_id, net_micros FROM tool_charge WHERE creator_id = $3 AND state = 'pending' "
+    "AND available_at <= $1 ORDER BY available_at LIMIT $2 FOR UPDATE SKIP LOCKED"
+)
+_ANY_DUE = "SELECT 1 AS one FROM tool_charge WHERE creator_id = $1 AND state = 'pending' AND available_at <= $2 LIMIT 1"
 _MARK = {
     "postgres": "UPDATE tool_charge SET state = 'available' WHERE id = ANY($1::uuid[])",
     "sqlite": "UPDATE tool_charge SET state = 'available' WHERE id IN (SELECT value FROM json_each($1))",
 }
 
 
-async def release_due(billing: Billing) -> int:
-    """Release one batch of what is due; returns how many charges that were, 0 when nothing is left to do.
+async def release_due(billing: Billing, *, creator_id: UUID | None = None) -> int:
+    """Release one batch of what is due, of all creators or of one; returns how many charges that were.
+
+    0 when nothing is left to do, or others are at all of it.
 
     The move and the mark are one transaction, so a crash leaves either both or neither, and any number of nodes may
     do this at once.
@@ -41,13 +50,16 @@ async def release_due(billing: Billing) -> int:
     now = billing.clock.now()
 
     async def work(connection: Connection) -> int:
-        rows = await connection.fetch(_DUE, (now, RELEASED_AT_ONCE_MAX))
+        if creator_id is None:
+            rows = await connection.fetch(_DUE, (now, RELEASED_AT_ONCE_MAX))
+        else:
+            rows = await connection.fetch(_DUE_OF_A_CREATOR, (now, RELEASED_AT_ONCE_MAX, creator_id))
         if not rows:
             return 0
         sums: dict[UUID, int] = defaultdict(int)
         for row in rows:
             sums[as_uuid(row["creator_id"])] += as_int(row["net_micros"])
-        drafts = [_draft(creator_id, sums[creator_id], now) for creator_id in sorted(sums) if sums[creator_id]]
+        drafts = [_draft(owner_id, sums[owner_id], now) for owner_id in sorted(sums) if sums[owner_id]]
         for outcome in await record_many(connection, drafts, now=now):
             if isinstance(outcome, Exception):
                 raise outcome
@@ -59,6 +71,20 @@ async def release_due(billing: Billing) -> int:
     if released:
         log.info("earnings.released", charges=released)
     return released
+
+
+async def release_before_payout(billing: Billing, creator_id: UUID) -> None:
+    """Release what of a creator's earnings is due, so that a payout is judged by it; bounded, so some may be left."""
+    for _ in range(BATCHES_OF_A_CREATOR_MAX):
+        if not await is_release_due(billing.database, creator_id, now=billing.clock.now()):
+            return
+        if await release_due(billing, creator_id=creator_id) == 0:
+            return
+
+
+async def is_release_due(reader: Reader, creator_id: UUID, *, now: datetime) -> bool:
+    """Whether the hold of some earnings is over that are not released, or are being released and not committed."""
+    return await reader.fetch_one(_ANY_DUE, (creator_id, now)) is not None
 
 
 def _draft(creator_id: UUID, amount_micros: int, now: datetime) -> EntryDraft:

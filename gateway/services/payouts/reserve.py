@@ -29,6 +29,7 @@ from gateway.services.customers import customer_id_of, lock_customer
 from gateway.services.jobs import NewJob
 from gateway.services.ledger import record
 from gateway.services.marketplace.earning_events import add_payout_event
+from gateway.services.marketplace.releases import release_before_payout
 from gateway.services.payouts.reading import PayoutView, payout_view
 from gateway.services.payouts.standing import CreatorStanding, load_standing
 from gateway.services.purchases.hosted import checked_client_key
@@ -80,6 +81,7 @@ async def request_payout(
     """
     creator_id = customer_id_of(subject)
     order = PayoutOrder(client_key=checked_client_key(client_key), amount_cents=amount_cents)
+    await release_before_payout(billing, creator_id)
 
     async def work(connection: Connection) -> tuple[Payout, bool]:
         await hold_creator(connection, creator_id)

@@ -12,6 +12,7 @@ from gateway.db.rows import identifier, moment, text
 from gateway.domain.payouts import blockers
 from gateway.domain.schedules import PayoutFrequency, last_run_at, next_run_at, period_of
 from gateway.services.billing import Billing
+from gateway.services.marketplace.releases import is_release_due, release_before_payout
 from gateway.services.payouts.reserve import PayoutOrder, hold_creator, reserve, tell_reserved
 from gateway.services.payouts.standing import load_standing
 from models.payout import Payout
@@ -59,8 +60,10 @@ async def run_schedule(billing: Billing, creator_id: UUID, *, now: datetime) -> 
     """Begin the newest period of one creator, if that is due and nobody else does; missed ones before it are passed.
 
     What came of it, a payout or the first reason why there is none, is written down under the period's name, and
-    the next moment of the calendar is set, all in one transaction.
+    the next moment of the calendar is set, all in one transaction. It is judged by all earnings whose hold is over:
+    those are released first, and while some are left it is not begun, but tried again in the next round.
     """
+    await release_before_payout(billing, creator_id)
 
     async def work(connection: Connection) -> tuple[bool, Payout | None]:
         row = await connection.fetch_one(_CLAIM, (creator_id, now))
@@ -69,6 +72,10 @@ async def run_schedule(billing: Billing, creator_id: UUID, *, now: datetime) -> 
         frequency = PayoutFrequency(text(row, "frequency"))
         run_at = last_run_at(frequency, now)
         assert run_at is not None, "a schedule that is due has a calendar"
+        await hold_creator(connection, creator_id)
+        if await is_release_due(connection, creator_id, now=now):
+            log.info("payout.schedule_waits_for_release", creator_id=str(creator_id))
+            return False, None
         payout = await _begin_period(billing, connection, creator_id, period=period_of(frequency, run_at), now=now)
         await connection.execute(
             "UPDATE payout_settings SET next_run_at = $2 WHERE creator_id = $1",
@@ -97,12 +104,12 @@ async def _due_creators(billing: Billing, now: datetime) -> AsyncGenerator[UUID]
 async def _begin_period(
     billing: Billing, connection: Connection, creator_id: UUID, *, period: str, now: datetime
 ) -> Payout | None:
+    """Pay the period, or note why not; the caller holds the creator."""
     known = await connection.fetch_one(
         "SELECT 1 AS one FROM payout_run WHERE creator_id = $1 AND period = $2", (creator_id, period)
     )
     if known is not None:
         return None
-    await hold_creator(connection, creator_id)
     found = await load_standing(connection, creator_id, minimum_cents=billing.rules.payout_minimum_cents)
     reasons, payout = blockers(found.standing), None
     if not reasons:
