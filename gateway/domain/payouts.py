@@ -46,6 +46,15 @@ class WaitsFor(StrEnum):
     OPERATOR = "operator"
 
 
+#: What a payout under way is doing, as its creator is told.
+_WAITS: Final[dict[WaitsFor | None, str]] = {
+    None: "is being made",
+    WaitsFor.ACCOUNT: "waits until the payout account is ready",
+    WaitsFor.BALANCE: "waits until the money of recent sales has arrived at Stripe",
+    WaitsFor.OPERATOR: "waits until somebody has looked at it",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class PayoutBlocker:
     """One reason why no payout can be made now."""
@@ -58,7 +67,8 @@ class PayoutBlocker:
 class PayoutStanding:
     """All that decides whether a creator can be paid. `status` is None where no account was ever connected.
 
-    `disputed` says that open disputes hold some of the creator's earnings; `under_way_cents` a payout's amount.
+    `disputed` says that open disputes hold some of the creator's earnings; `under_way_cents` a payout's amount,
+    and `under_way_waits_for` what it waits for. `bank_failure` is what the bank said when it refused the newest payment.
     """
 
     status: AccountStatus | None
@@ -69,6 +79,7 @@ class PayoutStanding:
     disputed: bool = False
     minimum_cents: int
     under_way_cents: int | None = None
+    under_way_waits_for: WaitsFor | None = None
 
     @property
     def payable_cents(self) -> int:
@@ -78,33 +89,38 @@ class PayoutStanding:
 
 def blockers(standing: PayoutStanding) -> tuple[PayoutBlocker, ...]:
     """Every reason at once, the account's first; none when a payout of all that is available can be made."""
-    found: list[PayoutBlocker] = []
-    account = _account_blocker(standing)
-    if account is not None:
-        found.append(PayoutBlocker(ErrorCode.PAYOUTS_NOT_READY, account))
+    found = [PayoutBlocker(ErrorCode.PAYOUTS_NOT_READY, message) for message in _account_blockers(standing)]
     if standing.under_way_cents is not None:
-        message = f"A payout of {format_usd(standing.under_way_cents)} is being made; the next one can follow it."
+        waits = _WAITS[standing.under_way_waits_for]
+        message = f"A payout of {format_usd(standing.under_way_cents)} {waits}; the next one can follow it."
         found.append(PayoutBlocker(ErrorCode.PAYOUT_IN_PROGRESS, message))
     if standing.payable_cents < standing.minimum_cents:
         found.extend(PayoutBlocker(ErrorCode.BELOW_MINIMUM_PAYOUT, message) for message in _money_blockers(standing))
     return tuple(found)
 
 
-def _account_blocker(standing: PayoutStanding) -> str | None:
-    match standing.status:
-        case AccountStatus.READY:
-            return None
-        case None | AccountStatus.CREATING | AccountStatus.CLOSED:
-            return "No payout account is connected; connect one to be paid."
-        case AccountStatus.ONBOARDING:
-            return f"The payout account is not finished{_due(standing.requirements)}; go on with connecting it."
-        case AccountStatus.UNDER_REVIEW:
-            return "Stripe is reviewing the payout account; payouts begin when it has finished."
-        case AccountStatus.RESTRICTED:
-            if standing.bank_failure is not None:
-                return f"The bank refused the last payment ({standing.bank_failure}); give another bank account."
-            reason = f" ({standing.disabled_reason})" if standing.disabled_reason else ""
-            return f"Stripe has restricted the payout account{reason}{_due(standing.requirements)}."
+def _account_blockers(standing: PayoutStanding) -> list[str]:
+    """What Stripe wants stands beside what the bank said; once the account is ready, neither does any more."""
+    if standing.status is AccountStatus.READY:
+        return []
+    if standing.status in {None, AccountStatus.CREATING, AccountStatus.CLOSED}:
+        return ["No payout account is connected; connect one to be paid."]
+    found = [_stripe_blocker(standing)]
+    if standing.bank_failure is not None:
+        if standing.status is AccountStatus.RESTRICTED and not (standing.disabled_reason or standing.requirements):
+            found.clear()  # nothing else is known to be wrong
+        found.append(f"The bank refused the last payment ({standing.bank_failure}); give another bank account.")
+    return found
+
+
+def _stripe_blocker(standing: PayoutStanding) -> str:
+    due = _due(standing.requirements)
+    if standing.status is AccountStatus.ONBOARDING:
+        return f"The payout account is not finished{due}; go on with connecting it."
+    if standing.status is AccountStatus.UNDER_REVIEW:
+        return "Stripe is reviewing the payout account; payouts begin when it has finished."
+    reason = f" ({standing.disabled_reason})" if standing.disabled_reason else ""
+    return f"Stripe has restricted the payout account{reason}{due}."
 
 
 def _due(requirements: tuple[str, ...]) -> str:

@@ -40,6 +40,7 @@ ACCOUNT_EVENTS: Final = (
     "transfer.created",
     "transfer.updated",
     "transfer.reversed",
+    "balance.available",
 )
 
 #: What connected accounts tell of themselves.

@@ -8,7 +8,7 @@ import pytest
 from gateway.domain.connecting import AccountStatus
 from gateway.domain.errors import ErrorCode
 from gateway.domain.ledger import MalformedEntry
-from gateway.domain.payouts import TRANSFER_CENTS_MAX, PayoutMoney, PayoutStanding, blockers
+from gateway.domain.payouts import TRANSFER_CENTS_MAX, PayoutMoney, PayoutStanding, WaitsFor, blockers
 
 DOLLAR = 1_000_000
 READY = PayoutStanding(status=AccountStatus.READY, available_micros=50 * DOLLAR, minimum_cents=1_000)
@@ -79,6 +79,24 @@ def test_nothing_stands_in_the_way_of_a_ready_creator_with_enough() -> None:
             PROGRESS,
             "A payout of $12.34 is being made; the next one can follow it.",
         ),
+        (
+            replace(READY, under_way_cents=1_234, under_way_waits_for=WaitsFor.ACCOUNT),
+            PROGRESS,
+            "A payout of $12.34 waits until the payout account is ready; the next one can follow it.",
+        ),
+        (
+            replace(READY, under_way_cents=1_234, under_way_waits_for=WaitsFor.BALANCE),
+            PROGRESS,
+            (
+                "A payout of $12.34 waits until the money of recent sales has arrived at Stripe; "
+                "the next one can follow it."
+            ),
+        ),
+        (
+            replace(READY, under_way_cents=1_234, under_way_waits_for=WaitsFor.OPERATOR),
+            PROGRESS,
+            "A payout of $12.34 waits until somebody has looked at it; the next one can follow it.",
+        ),
     ],
 )
 def test_each_reason_has_its_code_and_its_sentence(standing: PayoutStanding, code: ErrorCode, message: str) -> None:
@@ -98,6 +116,40 @@ def test_every_reason_is_told_at_once() -> None:
 
     assert [one.code for one in blockers(worst)] == [NOT_READY, PROGRESS, BELOW, BELOW]
     assert blockers(worst)[3].message.startswith("Some of your earnings are held until disputes")
+
+
+@pytest.mark.parametrize(
+    ("standing", "message"),
+    [
+        (
+            replace(READY, status=AccountStatus.RESTRICTED, disabled_reason="rejected.fraud"),
+            "Stripe has restricted the payout account (rejected.fraud).",
+        ),
+        (
+            replace(READY, status=AccountStatus.RESTRICTED, requirements=("person.id",)),
+            "Stripe has restricted the payout account: still needed are person.id.",
+        ),
+        (
+            replace(READY, status=AccountStatus.ONBOARDING, requirements=("external_account",)),
+            "The payout account is not finished: still needed are external_account; go on with connecting it.",
+        ),
+        (
+            replace(READY, status=AccountStatus.UNDER_REVIEW),
+            "Stripe is reviewing the payout account; payouts begin when it has finished.",
+        ),
+    ],
+)
+def test_what_the_bank_said_hides_nothing_of_what_stripe_says(standing: PayoutStanding, message: str) -> None:
+    found = blockers(replace(standing, bank_failure="account_closed"))
+
+    assert [(one.code, one.message) for one in found] == [
+        (NOT_READY, message),
+        (NOT_READY, "The bank refused the last payment (account_closed); give another bank account."),
+    ]
+
+
+def test_what_the_bank_said_is_over_once_the_account_is_ready() -> None:
+    assert blockers(replace(READY, bank_failure="account_closed")) == ()
 
 
 def test_money_held_by_disputes_is_no_reason_when_enough_is_available() -> None:

@@ -1,14 +1,23 @@
 """The last stretch of a payout: which of Stripe's payouts carries it to the bank, and how often that may change."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from gateway.db import Connection
 from gateway.services.events.applying import apply_event
 from gateway.services.events.inbox import claim_events, store_event
-from gateway.services.payouts import find_payout, follow_bank_payouts, request_payout, settle_bank_payout
+from gateway.services.payouts import (
+    find_payout,
+    follow_bank_payouts,
+    payout_settings,
+    request_payout,
+    settle_bank_payout,
+)
 from gateway.services.payouts.banking import LOOK_EVERY
-from gateway.stripe_service import WebhookEvent
+from gateway.stripe_service import StripeBankPayout, StripeService, WebhookEvent
 from models.bank_payout import BankPayout
 from models.payout import Payout
 from models.stripe_event import EventState
@@ -237,6 +246,59 @@ async def test_events_of_strangers_and_of_the_platforms_own_payouts_are_ignored(
 
     assert await seen(paying, payout) == ("in_transit", None)
     await paying.assert_books()
+
+
+class Canceled(StripeService):
+    """Stripe after its support has stopped a payment."""
+
+    async def retrieve_bank_payout(self, payout_id: str, *, account: str) -> StripeBankPayout | None:
+        found = await super().retrieve_bank_payout(payout_id, account=account)
+        return None if found is None else replace(found, status="canceled")
+
+
+async def test_a_payment_that_was_canceled_is_not_said_to_be_refused_by_the_bank(paying: PayoutWorld) -> None:
+    creator = await paying.creator(cents=5_000)
+    payout = await sent(paying, creator)
+    bank_payout = await paid_out(paying, creator)
+
+    await settle(paying.beside(stripe=Canceled(paying.billing.stripe.connection)), creator, bank_payout)
+
+    now = await Payout.get(id=payout.id, using_db=paying.database.orm)
+    assert (now.state, now.failure_code) == ("failed", "canceled")
+    assert now.failure_message == (
+        "The payment to the bank was canceled. The money is in your Stripe account, and Stripe sends it with the next "
+        "one."
+    )
+    await paying.assert_books()
+
+
+@pytest.mark.parametrize("newest", ["failed", "paid"])
+async def test_only_what_the_bank_said_last_stands_in_the_way(paying: PayoutWorld, newest: str) -> None:
+    creator = await paying.creator(cents=5_000)
+
+    async def plant(connection: Connection) -> None:
+        now = paying.clock.now()
+        older = "paid" if newest == "failed" else "failed"
+        for days, status in ((2, older), (1, newest)):
+            await connection.execute(
+                "INSERT INTO bank_payout (id, connected_account_id, status, amount_minor, currency, failure_code, "
+                "applied_ticket, synced_at, created_at) VALUES ($1, $2, $3, 1, 'usd', $4, 1, $5, $6)",
+                (f"po_{status}", creator.account_id, status, f"{status}_code", now, now - timedelta(days=days)),
+            )
+        await connection.execute(
+            "UPDATE connected_account SET status = 'restricted' WHERE id = $1", (creator.account_id,)
+        )
+
+    await paying.database.run(plant)
+
+    (blocker,) = (await payout_settings(paying.billing, creator.id)).blockers
+    assert (
+        blocker.message
+        == {
+            "failed": "The bank refused the last payment (failed_code); give another bank account.",
+            "paid": "Stripe has restricted the payout account.",
+        }[newest]
+    )
 
 
 async def store(paying: PayoutWorld, type_: str, object_id: str, *, account: str | None) -> EventState:

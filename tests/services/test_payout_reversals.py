@@ -2,6 +2,8 @@
 
 import asyncio
 
+from structlog.testing import capture_logs
+
 from gateway.domain.ledger import STRIPE
 from gateway.services.events.applying import apply_event
 from gateway.services.events.inbox import claim_events, store_event
@@ -100,6 +102,56 @@ async def test_transfers_of_others_are_none_of_ours(paying: PayoutWorld) -> None
     assert not await settle_transfer(paying.billing, transfer_id="tr_unknown")
     assert not await settle_transfer(paying.billing, transfer_id="")
     await paying.assert_books()
+
+
+async def test_events_of_a_second_transfer_are_closed_and_tell_of_it_while_it_stands(paying: PayoutWorld) -> None:
+    creator, payout = await sent(paying)
+    second = await paying.billing.stripe.create_transfer(
+        amount_cents=5_000,
+        destination=creator.stripe_account_id,
+        payout_id=str(payout.id),
+        idempotency_key="by hand",
+    )
+
+    told: list[list[dict[str, object]]] = []
+    for kind, cents in (("transfer.created", 0), ("transfer.updated", 2_000), ("transfer.reversed", 3_000)):
+        if cents:
+            await paying.door.control("transfers/reverse", transfer=second.transfer_id, amount=cents)
+        with capture_logs() as logs:
+            assert await apply(paying, kind, second.transfer_id) is EventState.DONE
+        told.append([dict(entry) for entry in logs if entry["event"].startswith("payout.")])
+
+    twice = {
+        "event": "payout.transferred_twice",
+        "log_level": "error",
+        "payout_id": str(payout.id),
+        "booked": payout.transfer_id,
+        "others": [second.transfer_id],
+    }
+    assert told == [[twice], [twice], []]
+    after = await paying.payout(creator)
+    assert (after.state, after.transfer_id, after.returned_cents) == ("in_transit", payout.transfer_id, 0)
+    assert await paying.balances(creator) == {}
+    await paying.assert_books()
+
+
+async def apply(paying: PayoutWorld, kind: str, transfer_id: str) -> EventState:
+    """An event of a transfer comes in and is applied."""
+    now = paying.clock.now()
+    event = WebhookEvent(
+        event_id=f"evt_{kind}_{transfer_id}".replace(".", "_"),
+        type=kind,
+        object_id=transfer_id,
+        object_type="transfer",
+        account=None,
+        created_at=now,
+        api_version=None,
+        livemode=False,
+        payload="{}",
+    )
+    await store_event(paying.database, event, now=now)
+    (claimed,) = await claim_events(paying.database, now=now, limit=10)
+    return await apply_event(paying.billing, claimed)
 
 
 async def test_events_of_a_transfer_are_pointers_and_close_with_their_effect(paying: PayoutWorld) -> None:

@@ -20,7 +20,7 @@ from gateway.services.billing import Billing
 from gateway.services.customers import find_customer_by_stripe_id, forget_stripe_customer
 from gateway.services.events.accounts import apply_account
 from gateway.services.events.inbox import ClaimedEvent, finish_event
-from gateway.services.payouts import settle_bank_payout, settle_transfer
+from gateway.services.payouts import settle_bank_payout, settle_transfer, wake_for_balance
 from gateway.services.plans.syncing import sync_plan
 from gateway.services.purchases.settle import CheckoutMismatch, PaymentOnTheWay, close_pages_of, settle_checkout
 from gateway.services.taken_back.disputes import settle_dispute
@@ -128,6 +128,15 @@ async def _apply_transfer(billing: Billing, event: ClaimedEvent) -> EventState:
     return EventState.DONE if ours else await _ignore(billing, event)
 
 
+async def _apply_balance(billing: Billing, event: ClaimedEvent) -> EventState:
+    async def work(connection: Connection) -> None:
+        await wake_for_balance(billing, connection)
+        await finish_event(connection, event, now=billing.clock.now())
+
+    await billing.database.run(work)
+    return EventState.DONE
+
+
 async def _apply_bank_payout(billing: Billing, event: ClaimedEvent) -> EventState:
     ours = await settle_bank_payout(
         billing,
@@ -218,6 +227,7 @@ _HANDLERS: Mapping[str, Handler] = {
     **dict.fromkeys(_DISPUTE_EVENTS, _apply_dispute),
     **dict.fromkeys(_TRANSFER_EVENTS, _apply_transfer),
     "customer.deleted": _apply_customer_deleted,
+    "balance.available": _apply_balance,
 }
 
 #: Events of a connected account, which name it in `account`; none of them says anything about our own.

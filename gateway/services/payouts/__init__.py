@@ -2,6 +2,7 @@
 
 from gateway.services.payouts.advance import advance_payout, do_payout_job
 from gateway.services.payouts.banking import follow_bank_payouts, settle_bank_payout
+from gateway.services.payouts.line import wake_for_balance
 from gateway.services.payouts.preferences import PayoutSettingsView, payout_settings, settings_view, update_frequency
 from gateway.services.payouts.reading import PayoutPage, PayoutView, find_payout
 from gateway.services.payouts.reserve import PAYOUT_JOB, request_payout
@@ -27,5 +28,6 @@ __all__ = [
     "settle_bank_payout",
     "settle_transfer",
     "update_frequency",
+    "wake_for_balance",
     "wake_overdue",
 ]

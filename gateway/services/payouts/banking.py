@@ -31,14 +31,18 @@ ACCOUNTS_AT_ONCE_MAX: Final = 20
 CHAIN_MAX: Final = 10
 
 _NOTHING: Final = BankPayoutContents(payments=(), came_back=())
-_FAILED: Final = (
+_REFUSED: Final = (
     "The bank refused the payment{reason}. The money is in your Stripe account: give another bank account there, and "
     "Stripe sends it again."
+)
+_CANCELED: Final = (
+    "The payment to the bank was canceled. The money is in your Stripe account, and Stripe sends it with the next one."
 )
 
 #: States of a bank's payout that end ours; in every other one it is on its way.
 _PAID: Final = "paid"
-_ENDED_BADLY: Final = frozenset({"failed", "canceled"})
+_RECALLED: Final = "canceled"
+_ENDED_BADLY: Final = frozenset({"failed", _RECALLED})
 
 _UPSERT: Final = """
     INSERT INTO bank_payout (id, connected_account_id, status, amount_minor, currency, arrival_at, failure_code,
@@ -229,7 +233,8 @@ def _state_of(payout: StripeBankPayout) -> tuple[str, str | None, str | None]:
         return "paid", None, None
     if payout.status in _ENDED_BADLY:
         reason = f" ({payout.failure_code})" if payout.failure_code else ""
-        return "failed", payout.failure_code or payout.status, _FAILED.format(reason=reason)
+        message = _CANCELED if payout.status == _RECALLED else _REFUSED.format(reason=reason)
+        return "failed", payout.failure_code or payout.status, message
     return "in_transit", None, None
 
 

@@ -1,8 +1,8 @@
 """The line for the platform's balance at Stripe: whoever has waited longest is asked for first.
 
 Without it newcomers, which ask at once, would take whatever comes in, and a large payout that asks once an hour would
-never be paid. The line is no dam: one payout keeps the others behind it for a day and no longer, as it may be one that
-can never be paid, and none stands behind others for more than a day.
+never be paid. The line is no dam: a payout may be one that can never be paid, so it keeps others behind it for a day
+and no longer, and therefore none stands behind others for more than a day.
 """
 
 from datetime import datetime
@@ -31,10 +31,8 @@ _LONGEST_WAITING: Final = """
 
 
 async def somebody_goes_first(connection: Connection, payout: Payout, *, now: datetime) -> bool:
-    """Whether another payout has waited longer for the balance; both it and this one have a day."""
+    """Whether another payout has waited longer for the balance, and no longer than its place counts."""
     since = payout.funds_awaited_since or now
-    if now - since >= FIRST_FOR:
-        return False
     return await connection.fetch_one(_BEFORE, (now - FIRST_FOR, since, payout.id)) is not None
 
 

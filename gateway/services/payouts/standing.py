@@ -11,7 +11,7 @@ from gateway.db import Row
 from gateway.db.rows import identifier_or_none, integer, integer_or_none, moment_or_none, text_or_none, truth
 from gateway.domain.charges import available
 from gateway.domain.connecting import AccountStatus
-from gateway.domain.payouts import PayoutStanding
+from gateway.domain.payouts import PayoutStanding, WaitsFor
 from gateway.domain.schedules import PayoutFrequency
 from gateway.services.ledger import Reader
 
@@ -20,6 +20,7 @@ from gateway.services.ledger import Reader
 STANDING_COLUMNS: Final = """
     a.id AS account_id, a.stripe_account_id, a.status AS account_status, a.requirements, a.disabled_reason,
     s.frequency, s.next_run_at, coalesce(l.balance_micros, 0) AS standing_micros, p.amount_cents AS under_way_cents,
+    p.waits_for AS under_way_waits_for,
     EXISTS (SELECT 1 FROM tool_charge AS c WHERE c.creator_id = {creator} AND c.state = 'held') AS disputed,
     (SELECT CASE WHEN b.status = 'failed' THEN coalesce(b.failure_message, b.failure_code, 'for no given reason')
         END FROM bank_payout AS b WHERE b.connected_account_id = a.id
@@ -56,6 +57,7 @@ async def load_standing(reader: Reader, creator_id: UUID, *, minimum_cents: int)
 def read_standing(row: Row, *, minimum_cents: int) -> CreatorStanding:
     """The standing in a row that has its columns."""
     status, frequency = text_or_none(row, "account_status"), text_or_none(row, "frequency")
+    waits_for = text_or_none(row, "under_way_waits_for")
     return CreatorStanding(
         standing=PayoutStanding(
             status=None if status is None else AccountStatus(status),
@@ -66,6 +68,7 @@ def read_standing(row: Row, *, minimum_cents: int) -> CreatorStanding:
             disputed=truth(row, "disputed"),
             minimum_cents=minimum_cents,
             under_way_cents=integer_or_none(row, "under_way_cents"),
+            under_way_waits_for=None if waits_for is None else WaitsFor(waits_for),
         ),
         account_id=identifier_or_none(row, "account_id"),
         destination=text_or_none(row, "stripe_account_id"),
