@@ -16,7 +16,7 @@ from gateway.services.payouts import (
     request_payout,
     settle_bank_payout,
 )
-from gateway.services.payouts.banking import LOOK_EVERY
+from gateway.services.payouts.following import LOOK_EVERY
 from gateway.stripe_service import StripeBankPayout, StripeService, WebhookEvent
 from models.bank_payout import BankPayout
 from models.payout import Payout

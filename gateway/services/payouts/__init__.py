@@ -1,7 +1,8 @@
 """Paying creators: asked for or by the calendar, reserved in the ledger, sent to Stripe once (docs/payouts.md)."""
 
 from gateway.services.payouts.advance import advance_payout, do_payout_job
-from gateway.services.payouts.banking import follow_bank_payouts, settle_bank_payout
+from gateway.services.payouts.banking import settle_bank_payout
+from gateway.services.payouts.following import follow_bank_payouts
 from gateway.services.payouts.line import wake_for_balance
 from gateway.services.payouts.preferences import PayoutSettingsView, payout_settings, settings_view, update_frequency
 from gateway.services.payouts.reading import PayoutPage, PayoutView, find_payout

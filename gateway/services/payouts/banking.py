@@ -6,27 +6,21 @@ balance, so a payout that comes back and is made again is followed from one to t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 import structlog
 
-from gateway.db import Connection, Row
+from gateway.db import Connection
 from gateway.db.batches import list_parameter
-from gateway.db.rows import identifier, integer, moment, moment_or_none, text
-from gateway.domain.errors import ProviderError, ProviderRejected, ProviderUnavailable
+from gateway.db.rows import identifier, integer, text
+from gateway.domain.errors import ProviderRejected, ProviderUnavailable
 from gateway.services.billing import Billing
 from gateway.services.events.inbox import Alongside
 from gateway.stripe_service import BankPayoutContents, StripeBankPayout
 
 log = structlog.stdlib.get_logger()
 
-#: How often an account is asked about the payouts of its transfers, beside the events that tell of them.
-LOOK_EVERY: Final = timedelta(hours=1)
-#: Transfers that have not reached a bank after so long are left to their events and to operators.
-FOLLOWED_FOR: Final = timedelta(days=90)
-ACCOUNTS_AT_ONCE_MAX: Final = 20
 #: A payout that carries one that came back, which carries another: so many are followed.
 CHAIN_MAX: Final = 10
 
@@ -71,25 +65,11 @@ _FOLLOW: Final = """
     AND (state <> $2 OR arrival_at {differs} $3 OR failure_code {differs} $4)
     RETURNING id"""
 
-_AT_BANK: Final = "(p.state = 'in_transit' OR (p.state = 'failed' AND p.transfer_id IS NOT NULL))"
-#: `coalesce`, so that the index of what is at the bank is walked, and not that of all transfers since then.
-_CLAIM: Final = f"""
-    WITH due AS MATERIALIZED (
-        SELECT id FROM connected_account WHERE (bank_looked_at IS NULL OR bank_looked_at <= $2)
-        AND id IN (SELECT p.connected_account_id FROM payout AS p WHERE coalesce(p.transferred_at, $3) > $3
-            AND p.returned_cents < p.amount_cents AND {_AT_BANK})
-        ORDER BY bank_looked_at NULLS FIRST LIMIT $4 FOR UPDATE SKIP LOCKED)
-    UPDATE connected_account SET bank_looked_at = $1 WHERE id IN (SELECT id FROM due)
-    RETURNING id, stripe_account_id"""
-_SINCE: Final = f"""
-    SELECT min(p.transferred_at) AS since,
-        min(CASE WHEN p.bank_payout_id IS NULL THEN p.transferred_at END) AS uncarried_since
-    FROM payout AS p
-    WHERE p.connected_account_id = $1 AND p.transferred_at > $2 AND {_AT_BANK}"""
-
 
 @dataclass(frozen=True, slots=True)
-class _Account:
+class BankAccount:
+    """A connected account of ours, as its payments to the bank are asked about."""
+
     id: UUID
     stripe_account_id: str
 
@@ -108,49 +88,18 @@ async def settle_bank_payout(
     account = await _account(billing, stripe_account_id)
     if account is None:
         return False
-    return await _settle(billing, account, bank_payout_id, alongside, chain=CHAIN_MAX)
+    return await settle_of_account(billing, account, bank_payout_id, alongside)
 
 
-async def follow_bank_payouts(billing: Billing) -> bool:
-    """Ask about the payouts of accounts whose transfers are not at the bank yet; True when more may be waiting.
-
-    This is what finds a bank's answer whose event never came. One account that fails keeps no other waiting.
-    """
-    now = billing.clock.now()
-
-    async def claim(connection: Connection) -> list[Row]:
-        return await connection.fetch(_CLAIM, (now, now - LOOK_EVERY, now - FOLLOWED_FOR, ACCOUNTS_AT_ONCE_MAX))
-
-    rows = await billing.database.run(claim)
-    for row in rows:
-        account = _Account(identifier(row, "id"), text(row, "stripe_account_id"))
-        try:
-            await _look(billing, account, now)
-        except ProviderError as error:
-            log.warning("payout.bank_not_asked", account_id=str(account.id), reason=str(error))
-    return len(rows) == ACCOUNTS_AT_ONCE_MAX
-
-
-async def _look(billing: Billing, account: _Account, now: datetime) -> None:
-    """Settle what has changed, and once more what may carry a transfer of which no carrier is known.
-
-    For a payout may have been seen before the transfer was, or before Stripe said all that it carries.
-    """
-    row = await billing.database.fetch_one(_SINCE, (account.id, now - FOLLOWED_FOR))
-    if row is None or row["since"] is None:
-        return
-    listed = await billing.stripe.list_bank_payouts(account=account.stripe_account_id, since=moment(row, "since"))
-    known = await _statuses(billing, [payout.payout_id for payout in listed])
-    uncarried = moment_or_none(row, "uncarried_since")
-    for payout in listed:
-        may_carry = payout.automatic and uncarried is not None and payout.created_at >= uncarried
-        if known.get(payout.payout_id) != payout.status or may_carry:
-            await _settle(billing, account, payout.payout_id, None, chain=CHAIN_MAX)
-
-
-async def _settle(
-    billing: Billing, account: _Account, bank_payout_id: str, alongside: Alongside | None, *, chain: int
+async def settle_of_account(
+    billing: Billing,
+    account: BankAccount,
+    bank_payout_id: str,
+    alongside: Alongside | None = None,
+    *,
+    chain: int = CHAIN_MAX,
 ) -> bool:
+    """Settle one payment of the account; False when Stripe has no such."""
     ticket = await _take_ticket(billing, account)
     payout = await billing.stripe.retrieve_bank_payout(bank_payout_id, account=account.stripe_account_id)
     if payout is None:
@@ -171,25 +120,27 @@ async def _settle(
     return True
 
 
-async def _contents(billing: Billing, account: _Account, payout: StripeBankPayout, *, chain: int) -> BankPayoutContents:
+async def _contents(
+    billing: Billing, account: BankAccount, payout: StripeBankPayout, *, chain: int
+) -> BankPayoutContents:
     """What it carries; payouts that came back and that we have not seen yet are looked at first."""
     if not payout.automatic:
         return _NOTHING
     contents = await billing.stripe.contents_of_bank_payout(payout.payout_id, account=account.stripe_account_id)
     earlier = [one for one in contents.came_back if one != payout.payout_id]
-    known = await _statuses(billing, earlier)
+    known = await known_statuses(billing, earlier)
     for bank_payout_id in earlier:
         if bank_payout_id not in known:
             if chain == 0:
                 raise ProviderUnavailable("The payout carries more payouts that came back than are followed.")
-            await _settle(billing, account, bank_payout_id, None, chain=chain - 1)
+            await settle_of_account(billing, account, bank_payout_id, None, chain=chain - 1)
     return BankPayoutContents(payments=contents.payments, came_back=tuple(earlier))
 
 
 async def _write(
     billing: Billing,
     connection: Connection,
-    account: _Account,
+    account: BankAccount,
     payout: StripeBankPayout,
     contents: BankPayoutContents,
     *,
@@ -238,7 +189,7 @@ def _state_of(payout: StripeBankPayout) -> tuple[str, str | None, str | None]:
     return "in_transit", None, None
 
 
-async def _statuses(billing: Billing, bank_payout_ids: Sequence[str]) -> dict[str, str]:
+async def known_statuses(billing: Billing, bank_payout_ids: Sequence[str]) -> dict[str, str]:
     """What we know of these payouts already."""
     if not bank_payout_ids:
         return {}
@@ -250,14 +201,14 @@ async def _statuses(billing: Billing, bank_payout_ids: Sequence[str]) -> dict[st
     return {text(row, "id"): text(row, "status") for row in rows}
 
 
-async def _account(billing: Billing, stripe_account_id: str) -> _Account | None:
+async def _account(billing: Billing, stripe_account_id: str) -> BankAccount | None:
     row = await billing.database.fetch_one(
         "SELECT id FROM connected_account WHERE stripe_account_id = $1", (stripe_account_id,)
     )
-    return None if row is None else _Account(identifier(row, "id"), stripe_account_id)
+    return None if row is None else BankAccount(identifier(row, "id"), stripe_account_id)
 
 
-async def _take_ticket(billing: Billing, account: _Account) -> int:
+async def _take_ticket(billing: Billing, account: BankAccount) -> int:
     """One sequence for all that is asked about an account."""
 
     async def work(connection: Connection) -> int:

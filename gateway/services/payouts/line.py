@@ -23,7 +23,7 @@ log = structlog.stdlib.get_logger()
 _FIRST: Final = """
     SELECT id FROM payout WHERE waits_for = 'balance' AND funds_awaited_since > $1
     ORDER BY funds_awaited_since, id LIMIT 1"""
-_BEFORE: Final = """
+BEFORE: Final = """
     SELECT 1 AS one FROM payout WHERE waits_for = 'balance' AND funds_awaited_since > $1
     AND (funds_awaited_since, id) < ($2, $3) ORDER BY funds_awaited_since, id LIMIT 1"""
 _LONGEST_WAITING: Final = """
@@ -33,7 +33,7 @@ _LONGEST_WAITING: Final = """
 async def somebody_goes_first(connection: Connection, payout: Payout, *, now: datetime) -> bool:
     """Whether another payout has waited longer for the balance, and no longer than its place counts."""
     since = payout.funds_awaited_since or now
-    return await connection.fetch_one(_BEFORE, (now - FIRST_FOR, since, payout.id)) is not None
+    return await connection.fetch_one(BEFORE, (now - FIRST_FOR, since, payout.id)) is not None
 
 
 async def wake_first(billing: Billing) -> None:

@@ -68,13 +68,12 @@ _BALANCES: Final = {
     "held_micros": "earn_held",
     "reserved_micros": "transit",
 }
-#: What Stripe has and the bank has not. The condition is that of the index payout_in_transit, word for word, because
-#: SQLite does not see that a narrower one would do; what is only reserved is in the ledger's transit and counts there.
-_SENT: Final = (
-    "(SELECT CAST(coalesce(sum(CASE WHEN transfer_id IS NULL THEN 0 ELSE amount_cents - returned_cents END), 0) "
-    "AS bigint) FROM payout WHERE creator_id = @customer "
-    "AND (state IN ('requested', 'processing', 'unknown', 'in_transit') "
-    "OR (state = 'failed' AND transfer_id IS NOT NULL))) AS sent_cents"
+#: What Stripe has and the bank has not. The condition is that of the index payout_at_stripe, word for word, because
+#: neither engine sees that another one would do; what is only reserved is in the ledger's transit and counts there.
+SENT: Final = (
+    "(SELECT CAST(coalesce(sum(amount_cents - returned_cents), 0) AS bigint) FROM payout "
+    "WHERE creator_id = @customer AND returned_cents < amount_cents "
+    "AND (state = 'in_transit' OR (state = 'failed' AND transfer_id IS NOT NULL))) AS sent_cents"
 )
 _BALANCE: Final = (
     "coalesce((SELECT balance_micros FROM ledger_account WHERE owner_id = @customer AND kind = '{kind}'), 0) AS {name}"
@@ -139,7 +138,7 @@ def _earnings_columns(dialect: Dialect, shape: Shape) -> list[str]:
     columns: list[str] = []
     if shape.earnings:
         columns += [_BALANCE.format(kind=kind, name=name) for name, kind in _BALANCES.items()]
-        columns += [_SENT, _NEXT_RELEASE]
+        columns += [SENT, _NEXT_RELEASE]
     if shape.lifetime:
         columns.append(_LIFETIME)
     if shape.days:
