@@ -153,3 +153,42 @@ async def test_an_account_whose_answer_was_lost_is_found_again_however_late(
     assert refused["code"] == "PROVIDER_UNAVAILABLE"
     assert answer["__typename"] == "ConnectPayoutsSuccess"
     await assert_one_account(platform)
+
+
+@pytest.mark.parametrize("wait", [{"minutes": 3}, {"hours": 2}])
+async def test_another_country_is_taken_when_the_first_one_came_to_nothing(
+    platform: Platform, wait: dict[str, float]
+) -> None:
+    ann = platform.person()
+    await platform.stripe.fault(ACCOUNTS, "drop_before", count=ENOUGH, method="POST")
+    refused = await ann.connect(country="US")
+    await platform.stripe.control("faults/clear")
+
+    too_soon = await ann.connect(country="DE")
+    assert await accounts_made(platform) == 0
+    await platform.advance(**wait)
+    answer = await ann.connect(country="DE")
+
+    assert refused["code"] == "PROVIDER_UNAVAILABLE"
+    assert (too_soon["code"], too_soon["message"]) == (
+        "IN_PROGRESS",
+        "A payout account in US is being asked for; to have one in DE instead, try again in a few minutes.",
+    )
+    assert answer["__typename"] == "ConnectPayoutsSuccess"
+    assert (await account(platform, ann)).country == "DE"
+    await assert_one_account(platform)
+
+
+async def test_an_account_that_was_made_keeps_its_country_though_its_answer_was_lost(platform: Platform) -> None:
+    ann = platform.person()
+    await platform.stripe.fault(ACCOUNTS, "status_500_after", count=ENOUGH, method="POST")
+    refused = await ann.connect(country="US")
+    await platform.stripe.control("faults/clear")
+
+    await platform.advance(minutes=3)
+    answer = await ann.connect(country="DE")
+
+    assert refused["code"] == "PROVIDER_UNAVAILABLE"
+    assert answer["__typename"] == "ConnectPayoutsSuccess"
+    assert (await account(platform, ann)).country == "US"
+    await assert_one_account(platform)

@@ -105,15 +105,18 @@ async def open_account(billing: Billing, *, subject: str, country: str) -> Conne
     return await billing.database.run(work)
 
 
-async def move_to_next_key(billing: Billing, account: ConnectedAccountView) -> ConnectedAccountView:
-    """Store the key of another try before it is used; of several callers one moves the row on, the others follow."""
+async def move_to_next_key(billing: Billing, account: ConnectedAccountView, *, country: str) -> ConnectedAccountView:
+    """Store the key of another try, and its country, before it is used.
+
+    Of several callers one moves the row on, and the others follow.
+    """
     prefix, _, number = account.stripe_key.rpartition(":")
 
     async def work(connection: Connection) -> ConnectedAccountView:
         await connection.execute(
-            "UPDATE connected_account SET stripe_key = $3, asked_at = $4 "
+            "UPDATE connected_account SET stripe_key = $3, asked_at = $4, country = $5 "
             "WHERE id = $1 AND stripe_key = $2 AND stripe_account_id IS NULL",
-            (account.id, account.stripe_key, f"{prefix}:{int(number) + 1}", billing.clock.now()),
+            (account.id, account.stripe_key, f"{prefix}:{int(number) + 1}", billing.clock.now(), country),
         )
         return await account_by_id(connection, account.id)
 

@@ -26,6 +26,8 @@ log = structlog.stdlib.get_logger()
 _TRIES_MAX: Final = 3
 #: How far clocks may be apart when an account that a lost answer left behind is looked for.
 _SKEW: Final = timedelta(minutes=130)
+#: Another country is asked for only when no call for the first one can be under way any more.
+COUNTRY_CHANGES_AFTER: Final = timedelta(minutes=2)
 
 
 async def start_onboarding(
@@ -64,7 +66,7 @@ async def _account_at_stripe(billing: Billing, *, subject: str, country: str) ->
     for _ in range(_TRIES_MAX):
         account = await open_account(billing, subject=subject, country=country)
         if account.stripe_account_id is None:
-            account = await _make(billing, account, subject=subject)
+            account = await _make(billing, account, subject=subject, country=country)
         else:
             account = await sync_account(billing, account_id=account.id)
         if account.disabled_reason == NO_ACCESS:
@@ -74,11 +76,11 @@ async def _account_at_stripe(billing: Billing, *, subject: str, country: str) ->
     raise InProgress("Your payout account is being replaced at this moment; try again in a few seconds.")
 
 
-async def _make(billing: Billing, account: ConnectedAccountView, *, subject: str) -> ConnectedAccountView:
+async def _make(billing: Billing, account: ConnectedAccountView, *, subject: str, country: str) -> ConnectedAccountView:
     """Have Stripe make the account; every caller uses the key in the row, so it makes one."""
     for _ in range(_TRIES_MAX):
         try:
-            return await _make_or_find(billing, account, subject=subject)
+            return await _make_or_find(billing, account, subject=subject, country=country)
         except ProviderUnavailable:
             settled = await account_by_id(billing.database, account.id)
             if settled.stripe_account_id is None:
@@ -91,10 +93,22 @@ async def _make(billing: Billing, account: ConnectedAccountView, *, subject: str
     raise InProgress("Your payout account is being made at this moment; try again in a few seconds.")
 
 
-async def _make_or_find(billing: Billing, account: ConnectedAccountView, *, subject: str) -> ConnectedAccountView:
-    """Ask with the key of the row; a key that is too old to be trusted gives way to a look, then to the next one."""
+async def _make_or_find(
+    billing: Billing, account: ConnectedAccountView, *, subject: str, country: str
+) -> ConnectedAccountView:
+    """Ask with the key of the row; one that is too old, or of another country, gives way to a look and the next one.
+
+    Raises:
+        InProgress: an account in another country was asked for just now.
+    """
     calls = billing.stripe.accounts(account.api)
-    if billing.clock.now() - account.asked_at > calls.key_trusted:
+    age, moves = billing.clock.now() - account.asked_at, country != account.country
+    if moves and age <= COUNTRY_CHANGES_AFTER:
+        raise InProgress(
+            f"A payout account in {account.country} is being asked for; to have one in {country} instead, try again "
+            "in a few minutes."
+        )
+    if moves or age > calls.key_trusted:
         found = await calls.find(
             account_row_id=str(account.id),
             created_after=account.asked_at - _SKEW,
@@ -103,7 +117,7 @@ async def _make_or_find(billing: Billing, account: ConnectedAccountView, *, subj
         if found is not None:
             return await record_account(billing, account, found.stripe_account_id)
         log.warning("connect.asked_anew", account_id=str(account.id), stripe_key=account.stripe_key)
-        account = await move_to_next_key(billing, account)
+        account = await move_to_next_key(billing, account, country=country)
     made = await calls.create(
         customer_id=subject,
         account_row_id=str(account.id),
@@ -119,7 +133,7 @@ async def _after_refusal(
     """Go on under the next key where that helps, free the row for another country where that does; else pass it on."""
     if refusal.provider_code == "idempotency_error":
         log.error("connect.key_conflict", account_id=str(account.id), stripe_key=account.stripe_key)
-        return await move_to_next_key(billing, account)
+        return await move_to_next_key(billing, account, country=account.country)
     if _is_about_country(refusal):
         await close_account(billing, account.id, reason="country_refused")
         raise InvalidInput(
