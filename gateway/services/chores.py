@@ -13,8 +13,6 @@ from gateway.services.books.rounds import check_books_on
 from gateway.services.connecting import sync_due_accounts
 from gateway.services.events import gaps
 from gateway.services.events.counts import report_events
-from gateway.services.events.retention import drop_payloads
-from gateway.services.jobs.listing import tidy_jobs
 from gateway.services.jobs.schedule import enqueue_periodic
 from gateway.services.ledger.rows import as_int, as_time
 from gateway.services.marketplace.releases import release_due
@@ -116,12 +114,10 @@ CHORES: Final = (
     Chore(name="overdue_payouts", every_seconds=60, work=wake_overdue),
     Chore(name="bank_payouts", every_seconds=60, work=follow_bank_payouts),
     Chore(name="calendar", every_seconds=30, work=promise_periodic),
-    Chore(name="jobs", every_seconds=3_600, work=tidy_jobs),
     Chore(name="reconcile", every_seconds=300, work=reconcile_when_due, round_seconds_max=3_000),
     Chore(name="event_gaps", every_seconds=gaps.LOOK_SECONDS, work=gaps.fill_gaps, round_seconds_max=40),
     Chore(name="checkouts", every_seconds=15, work=sweep_checkouts, round_seconds_max=300),
     Chore(name="plans", every_seconds=5, work=sync_due_plans, round_seconds_max=300),
     Chore(name="stripe_account", every_seconds=600, work=keep_to_the_account),
-    Chore(name="payloads", every_seconds=60, work=drop_payloads),
     Chore(name="books", every_seconds=60, work=check_books_when_due, round_seconds_max=3_000, may_be_cut=True),
 )

@@ -78,23 +78,29 @@ class JobWorld:
         assert found is not None, f"there is a job {key}"
         return found
 
-    async def becomes(self, key: str, state: JobState) -> JobEntry:
+    async def becomes(self, key: str, state: JobState, *, kind: str = KIND) -> JobEntry:
         """Wait until the job is in this state."""
         from tests.support.gateway import eventually  # the whole platform, which processes that only do jobs can spare
 
         async def is_so() -> None:
-            assert (await self.job(key)).state is state
+            assert (await self.job(key, kind=kind)).state is state
 
         await eventually(is_so)
-        return await self.job(key)
+        return await self.job(key, kind=kind)
 
     async def effects(self) -> dict[str, int]:
         """How often each key had its effect."""
         rows = await self.database.fetch("SELECT key, count(*) AS times FROM effect GROUP BY key")
         return {str(row["key"]): int(str(row["times"])) for row in rows}
 
-    def runner(self, handler: JobHandler | None = None, *, places: int = 8) -> Runner:
-        handlers = {KIND: handler or have_effect}
+    def runner(
+        self,
+        handler: JobHandler | None = None,
+        *,
+        places: int = 8,
+        handlers: Mapping[str, JobHandler] | None = None,
+    ) -> Runner:
+        handlers = handlers or {KIND: handler or have_effect}
         if self.deliveries is None:
             return JobRunner(self.billing, self.table, handlers=handlers, places=places, poll_seconds=POLL_SECONDS)
         return DeliveredJobRunner(
@@ -102,9 +108,15 @@ class JobWorld:
         )
 
     @asynccontextmanager
-    async def running(self, handler: JobHandler | None = None, *, places: int = 8) -> AsyncGenerator[Runner]:
+    async def running(
+        self,
+        handler: JobHandler | None = None,
+        *,
+        places: int = 8,
+        handlers: Mapping[str, JobHandler] | None = None,
+    ) -> AsyncGenerator[Runner]:
         """A runner that works within the block and is stopped in order at its end."""
-        runner = self.runner(handler, places=places)
+        runner = self.runner(handler, places=places, handlers=handlers)
         task = spawn(runner.run(), name="runner")
         try:
             yield runner

@@ -12,6 +12,7 @@ from typing import Final
 from gateway.db import Connection
 from gateway.services.billing import Billing
 from gateway.services.jobs.port import NewJob
+from gateway.services.upkeep import DROP_PAYLOADS, TIDY_JOBS
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def monthly(moment: datetime) -> datetime:
 
 
 #: What is done by the calendar; each kind needs its handler in HANDLERS.
-PERIODICS: Final[Sequence[Periodic]] = ()
+PERIODICS: Final[Sequence[Periodic]] = (Periodic(TIDY_JOBS, daily), Periodic(DROP_PAYLOADS, hourly))
 
 
 async def enqueue_periodic(billing: Billing, periodics: Sequence[Periodic] = PERIODICS) -> bool:
