@@ -22,6 +22,7 @@ class ShowsNoAccount(StripeService):
         super().__init__(connection)
         self._refusal = refusal
 
+    # It answers by itself for either generation.
     def accounts(self, api: AccountsApi) -> "ShowsNoAccount":  # pyright: ignore[reportIncompatibleMethodOverride]
         return self
 
