@@ -68,7 +68,7 @@ class PayoutStanding:
     """All that decides whether a creator can be paid. `status` is None where no account was ever connected.
 
     `disputed` says that open disputes hold some of the creator's earnings; `under_way_cents` a payout's amount,
-    and `under_way_waits_for` what it waits for. `bank_failure` is what the bank said when it refused the newest payment.
+    `under_way_waits_for` what it waits for, and `bank_failure` what the bank said when it refused the newest payment.
     """
 
     status: AccountStatus | None
