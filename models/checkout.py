@@ -65,6 +65,10 @@ class Checkout(Model):
     look_at = fields.DatetimeField(default=_AT_ONCE)
     looks = fields.IntField(default=0)
     silences = fields.IntField(default=0)
+    #: When a deposit's money may be moved; assumed as long as `clearing_look_at` plans to ask.
+    clears_at = fields.DatetimeField(null=True)
+    clearing_look_at = fields.DatetimeField(null=True)
+    clearing_looks = fields.IntField(default=0)
     created_at = fields.DatetimeField()
 
     class Meta(Model.Meta):

@@ -40,6 +40,8 @@ class SandboxSettings:
     delayed_payment_seconds: int = 3 * 86_400
     """When a payment by a card that pays later settles by itself."""
     funds_available_seconds: int = 2 * 86_400
+    balance_transaction_seconds: int = 2
+    """How long a paid charge has no balance transaction yet, as with Stripe's `automatic_async`; 0 has it at once."""
     webhook_connect_secret: str | None = None
     """The secret of the Connect endpoint that exists from the start beside the other; None takes the same one."""
     v2_account_snapshots: bool = True

@@ -18,6 +18,7 @@ from gateway.services.ledger.rows import as_int, as_time
 from gateway.services.marketplace.releases import release_due
 from gateway.services.payouts import SCHEDULES_AT_ONCE_MAX, follow_bank_payouts, run_due_schedules, wake_overdue
 from gateway.services.plans.due import sync_due_plans
+from gateway.services.purchases.clearing import look_at_uncleared
 from gateway.services.purchases.stale import sweep_checkouts
 from gateway.services.reconciling import reconcile_when_due, report_differences
 
@@ -117,6 +118,7 @@ CHORES: Final = (
     Chore(name="reconcile", every_seconds=300, work=reconcile_when_due, round_seconds_max=3_000),
     Chore(name="event_gaps", every_seconds=gaps.LOOK_SECONDS, work=gaps.fill_gaps, round_seconds_max=40),
     Chore(name="checkouts", every_seconds=15, work=sweep_checkouts, round_seconds_max=300),
+    Chore(name="clearing", every_seconds=15, work=look_at_uncleared, round_seconds_max=300),
     Chore(name="plans", every_seconds=5, work=sync_due_plans, round_seconds_max=300),
     Chore(name="stripe_account", every_seconds=600, work=keep_to_the_account),
     Chore(name="books", every_seconds=60, work=check_books_when_due, round_seconds_max=3_000, may_be_cut=True),

@@ -28,6 +28,7 @@ ACCOUNT_EVENTS: Final = (
     "invoice.paid",
     "invoice.payment_succeeded",
     "invoice.payment_failed",
+    "charge.updated",
     "charge.refunded",
     "refund.created",
     "refund.updated",

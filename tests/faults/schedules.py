@@ -21,7 +21,7 @@ from gateway.domain.clock import ManualClock
 from gateway.worker import EventWorker
 from tests.faults.life import Life
 from tests.support.books import assert_books_balance
-from tests.support.gateway import START, Platform, eventually, open_platform
+from tests.support.gateway import CLEARING_TOLD_AFTER_SECONDS, START, Platform, eventually, open_platform
 from tests.support.post_office import Letter, PostOffice, open_post_office
 from tests.support.truth import customers_in_books, holding_at_stripe, holding_in_books
 from tests.support.weather import late_answers
@@ -210,7 +210,14 @@ async def open_schedules(database_url: str, *, seed: int) -> AsyncGenerator[Sche
     line = late_answers(random.Random(seed + 1), seconds_max=LATE_SECONDS_MAX)
     async with (
         open_post_office(now=lambda: int(clock.now().timestamp())) as office,
-        open_platform(database_url, clock=clock, hasty=True, events_to=office.url, weather=[line]) as platform,
+        open_platform(
+            database_url,
+            clock=clock,
+            hasty=True,
+            events_to=office.url,
+            weather=[line],
+            clearing_told_after_seconds=CLEARING_TOLD_AFTER_SECONDS,
+        ) as platform,
     ):
         billing = platform.nodes[0].gateway.billing
         workers = [EventWorker(billing, jitter=lambda: 0.0) for _ in range(WORKERS)]

@@ -24,6 +24,7 @@ from gateway.services.ledger import balance
 from tests.faults.life import Life
 from tests.support.books import assert_books_balance
 from tests.support.gateway import (
+    CLEARING_TOLD_AFTER_SECONDS,
     JWT_SECRET,
     eventually,
     free_socket,
@@ -275,7 +276,9 @@ async def _open_storm(
     disaster: Disaster,
 ) -> AsyncGenerator[Storm]:
     async with AsyncExitStack() as stack:
-        stripe = await stack.enter_async_context(open_local_stripe(free_socket(), SystemClock()))
+        stripe = await stack.enter_async_context(
+            open_local_stripe(free_socket(), SystemClock(), clearing_told_after_seconds=CLEARING_TOLD_AFTER_SECONDS)
+        )
         office = await stack.enter_async_context(open_post_office())
         settings = gateway_settings(url, stripe_url=stripe.url)
         secret = await set_up(settings, webhook_url=office.url, clock=SystemClock())

@@ -8,7 +8,7 @@ import pytest
 from gateway.domain.clock import ManualClock
 from tests.graphql.market import CHARGE, all_pages, call_input, publish
 from tests.support.connecting import stripe_id
-from tests.support.gateway import START, Platform, open_platform
+from tests.support.gateway import CLEARING_TOLD_AFTER_SECONDS, START, Platform, open_platform
 from tests.support.payday import (
     Creator,
     assert_right,
@@ -29,7 +29,12 @@ CLOSED_ACCOUNT = "000111111113"
 @pytest.fixture
 async def platform(database_url: str) -> AsyncIterator[Platform]:
     """Its background work is done by hand, so that nothing is waited for."""
-    async with open_platform(database_url, clock=ManualClock(START), with_worker=False) as running:
+    async with open_platform(
+        database_url,
+        clock=ManualClock(START),
+        with_worker=False,
+        clearing_told_after_seconds=CLEARING_TOLD_AFTER_SECONDS,
+    ) as running:
         yield running
 
 

@@ -169,6 +169,11 @@ async def test_disputes_that_make_no_sense_are_refused(local: LocalStripe, field
 
 async def test_card_money_is_pending_for_two_days(local: LocalStripe) -> None:
     charge = await _paid(local)
+    assert charge["balance_transaction"] is None
+    await local.advance(seconds=2)
+    assert local.types()[-1] == "charge.updated"
+    assert local.events[-1]["data"]["previous_attributes"] == {"balance_transaction": None}
+    (charge,) = local.objects("charge.updated")
     entry = await local.ok("GET", f"/v1/balance_transactions/{charge['balance_transaction']}", "expand[]=source")
     assert (entry["status"], entry["available_on"] - entry["created"]) == ("pending", 2 * 86_400)
     assert (entry["source"]["id"], entry["fee_details"][0]["amount"]) == (charge["id"], 103)
@@ -225,7 +230,7 @@ async def test_a_refund_that_seemed_done_can_fail(local: LocalStripe) -> None:
     assert (after["refunded"], after["amount_refunded"]) == (False, 0)
     await local.control("refunds/fail", {"refund": made["id"]}, answers=400)
     await local.advance(days=1)
-    assert local.types()[-1] == "refund.failed"
+    assert local.types()[-2:] == ["refund.failed", "charge.updated"]  # the latter only names the balance transaction
     await local.ok("POST", "/v1/refunds", f"charge={charge['id']}")
 
 

@@ -36,6 +36,8 @@ from tests.support.stripe_door import API_KEY, StripeDoor
 JWT_SECRET: Final = "a secret of the tests, long enough for HS256"
 START: Final = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 
+#: As Stripe does, where a test lives with it.
+CLEARING_TOLD_AFTER_SECONDS: Final = 2
 PATIENCE_SECONDS: Final = 20.0
 POLL_SECONDS: Final = 0.02
 #: How long a gateway that meets faults waits for an answer of Stripe.
@@ -173,16 +175,20 @@ async def open_platform(
     dress: Callable[[Gateway], Gateway] = lambda gateway: gateway,
     events_to: str | None = None,
     weather: Sequence[Middleware] = (),
+    clearing_told_after_seconds: int = 0,
 ) -> AsyncGenerator[Platform]:
     """The local Stripe, set up as an operator would, and gateways on one migrated database.
 
     `hasty` gateways wait `patience_seconds` for Stripe and pause for nothing between tries. Stripe's events go to the
     first gateway, or to the address `events_to`; with `with_worker=False` they stay in the inbox until `Platform.work`.
     `dress` may hand a gateway other parts before it serves; `weather` lies between the gateways and Stripe.
+    When a payment's money clears is known at once, and no event tells of it, unless it is told some seconds later.
     """
     async with AsyncExitStack() as stack:
         door, *others = [free_socket() for _ in range(gateways + 1)]
-        stripe = await stack.enter_async_context(open_local_stripe(door, clock, weather=weather))
+        stripe = await stack.enter_async_context(
+            open_local_stripe(door, clock, weather=weather, clearing_told_after_seconds=clearing_told_after_seconds)
+        )
         settings = gateway_settings(database_url, stripe_url=stripe.url)
         secret = await set_up(settings, webhook_url=events_to or f"{url_of(others[0])}{WEBHOOK_PATH}", clock=clock)
         settings = gateway_settings(database_url, stripe_url=stripe.url, webhook_secret=secret)
@@ -220,11 +226,18 @@ async def eventually(check: Callable[[], Awaitable[None]], *, seconds_max: float
 
 @asynccontextmanager
 async def open_local_stripe(
-    door: socket.socket, clock: Clock, *, weather: Sequence[Middleware] = ()
+    door: socket.socket,
+    clock: Clock,
+    *,
+    weather: Sequence[Middleware] = (),
+    clearing_told_after_seconds: int = 0,
 ) -> AsyncGenerator[StripeDoor]:
     """The local Stripe on a socket; `weather` is the way there, innermost last."""
     settings = SandboxSettings(
-        webhook_retry_seconds=(0.05, 0.1, 0.2, 0.4, 0.8), stop_grace_seconds=0.5, fault_hang_seconds=HANG_SECONDS
+        webhook_retry_seconds=(0.05, 0.1, 0.2, 0.4, 0.8),
+        stop_grace_seconds=0.5,
+        fault_hang_seconds=HANG_SECONDS,
+        balance_transaction_seconds=clearing_told_after_seconds,
     )
     app = await build_sandbox(settings, clock=clock)
     app.middlewares.extend(weather)

@@ -185,7 +185,6 @@ def mark_paid(book: Book, intent: Json, charge: Json) -> None:
         entry["available_on"] = available_on
     charge |= {
         "amount_captured": charge["amount"],
-        "balance_transaction": entry["id"],
         "captured": True,
         "outcome": _outcome("authorized", "approved_by_network", "Payment complete."),
         "paid": True,
@@ -198,8 +197,20 @@ def mark_paid(book: Book, intent: Json, charge: Json) -> None:
         "latest_charge": charge["id"],
         "status": "succeeded",
     }
+    late = intent["capture_method"] == "automatic_async" and book.settings.balance_transaction_seconds
+    if not late:
+        charge["balance_transaction"] = entry["id"]
     book.emit("charge.succeeded", charge)
     book.emit("payment_intent.succeeded", intent)
+    if late:
+        book.around.agenda.at(book.now + late, Turn.SETTLE, book, _show_balance, charge, entry["id"])
+
+
+@deed("charge.balance")
+def _show_balance(book: Book, charge: Json, entry_id: str) -> None:
+    """Capturing was asynchronous: the charge's line of the balance becomes known a while after the payment."""
+    with book.changing(charge, "charge.updated"):
+        charge["balance_transaction"] = entry_id
 
 
 def _mark_failed(book: Book, intent: Json, charge: Json, decline: Decline) -> None:

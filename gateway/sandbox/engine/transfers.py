@@ -103,7 +103,8 @@ def _left_of(platform: Book, charge: Json) -> int:
 def _available_on(platform: Book, charge: Json | None) -> int:
     if charge is None:
         return platform.now
-    entry = platform.get("balance_transaction", charge["balance_transaction"])
+    lines = platform.table("balance_transaction").values()
+    entry = next(one for one in lines if one["source"] == charge["id"])  # the charge may not name it yet
     return max(platform.now, entry["available_on"])
 
 

@@ -22,6 +22,7 @@ from gateway.services.events.accounts import apply_account
 from gateway.services.events.inbox import ClaimedEvent, finish_event
 from gateway.services.payouts import settle_bank_payout, settle_transfer, wake_for_balance
 from gateway.services.plans.syncing import sync_plan
+from gateway.services.purchases.clearing import settle_clearing, uncleared_deposit
 from gateway.services.purchases.settle import CheckoutMismatch, PaymentOnTheWay, close_pages_of, settle_checkout
 from gateway.services.taken_back.disputes import settle_dispute
 from gateway.services.taken_back.refunds import settle_refund
@@ -116,6 +117,18 @@ async def _apply_plan(billing: Billing, event: ClaimedEvent) -> EventState:
 async def _apply_refund(billing: Billing, event: ClaimedEvent) -> EventState:
     ours = await settle_refund(billing, charge_id=_charge_of(event), alongside=_closing(billing, event))
     return EventState.DONE if ours else await _ignore(billing, event)
+
+
+async def _apply_charge_change(billing: Billing, event: ClaimedEvent) -> EventState:
+    """A charge has got its balance transaction, perhaps: of interest only where that was missing."""
+    payment_intent_id = _pointer(event.payload, "payment_intent")
+    if payment_intent_id is None:
+        return await _ignore(billing, event)
+    checkout_id = await uncleared_deposit(billing.database, payment_intent_id)
+    if checkout_id is None:
+        return await _ignore(billing, event)
+    await settle_clearing(billing, checkout_id=checkout_id, alongside=_closing(billing, event))
+    return EventState.DONE
 
 
 async def _apply_dispute(billing: Billing, event: ClaimedEvent) -> EventState:
@@ -226,6 +239,7 @@ _HANDLERS: Mapping[str, Handler] = {
     **dict.fromkeys(_REFUND_EVENTS, _apply_refund),
     **dict.fromkeys(_DISPUTE_EVENTS, _apply_dispute),
     **dict.fromkeys(_TRANSFER_EVENTS, _apply_transfer),
+    "charge.updated": _apply_charge_change,
     "customer.deleted": _apply_customer_deleted,
     "balance.available": _apply_balance,
 }

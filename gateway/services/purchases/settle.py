@@ -18,6 +18,7 @@ from gateway.services.customers import customer_id_of, lock_customer
 from gateway.services.events.inbox import Alongside
 from gateway.services.ledger import record
 from gateway.services.plans.syncing import sync_plan
+from gateway.services.purchases.clearing import note_clearing
 from gateway.services.purchases.hosted import record_session
 from gateway.services.taken_back.receivables import cover_receivable
 from gateway.stripe_service import CheckoutSession, is_session_id
@@ -185,7 +186,7 @@ async def _hand_over(
                 amount_micros=cents_to_micros(checkout.amount_cents),
             )
             await record(connection, draft, now=now)
-            await _note_clearing(connection, checkout, session)
+            await note_clearing(connection, checkout, session, now=now)
             await cover_receivable(connection, checkout.customer_id, cause=draft.idem, now=now)
         if alongside is not None:
             await alongside(connection)
@@ -196,15 +197,6 @@ async def _hand_over(
         billing.watch.ledger_entry_recorded(kind=EntryKind.DEPOSIT)
         log.info("deposit.settled", checkout_id=str(checkout.id), amount_cents=checkout.amount_cents)
     return _settled(checkout)
-
-
-async def _note_clearing(connection: Connection, checkout: Checkout, session: CheckoutSession) -> None:
-    """Until Stripe lets us move this money, what it pays for is not paid out either."""
-    if session.funds_available_at is not None:
-        await connection.execute(
-            "UPDATE customer SET funds_clear_at = $2 WHERE id = $1 AND (funds_clear_at IS NULL OR funds_clear_at < $2)",
-            (checkout.customer_id, session.funds_available_at),
-        )
 
 
 async def _hand_over_plan(
