@@ -1,5 +1,7 @@
 """Our row about one Stripe Subscription."""
 
+from datetime import datetime
+
 from tortoise import fields
 from tortoise.models import Model
 
@@ -14,6 +16,8 @@ class Subscription(Model):
     lookup_key = fields.CharField(max_length=200, null=True)
     current_period_end = fields.DatetimeField(null=True)
     cancels_at = fields.DatetimeField(null=True)
+    #: When it was first seen past due; empty in every other state.
+    past_due_since: datetime | None = fields.DatetimeField(null=True)
     ended_at = fields.DatetimeField(null=True)
     created_at = fields.DatetimeField()
     synced_at = fields.DatetimeField()

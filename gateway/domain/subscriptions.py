@@ -21,7 +21,10 @@ _STATUS_WORTH = {PlanStatus.ACTIVE: 2, PlanStatus.TRIALING: 1, PlanStatus.PAST_D
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionFacts:
-    """One Subscription, already read from Stripe; tier and interval are None when its price is not in the catalogue."""
+    """One Subscription, already read from Stripe; tier and interval are None when its price is not in the catalogue.
+
+    `past_due_since` is when this one was first seen past due, None if that is now; it says nothing in other states.
+    """
 
     subscription_id: str
     status: str
@@ -31,6 +34,7 @@ class SubscriptionFacts:
     current_period_end: datetime | None
     cancels_at: datetime | None
     created_at: datetime
+    past_due_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,41 +79,46 @@ def blocks_purchase(status: str) -> bool:
 def reduce_subscriptions(
     subscriptions: Sequence[SubscriptionFacts], *, previous: HeldPlan, now: datetime, grace: timedelta
 ) -> Reduction:
-    """The one plan of many Subscriptions: the best entitled one wins; a price nobody knows never takes a tier away."""
+    """The one plan of many Subscriptions: the best entitled one wins; a price nobody knows never takes a tier away.
+
+    `previous` is asked only for the tier of a price that is not known any more.
+    """
     entitled = [item for item in subscriptions if item.status in _ENTITLED]
     unmapped = tuple(item.subscription_id for item in entitled if item.tier is None)
-    known = [_with_tier(item, previous) for item in _in_grace(entitled, previous, now)]
+    known = [_with_tier(item, previous) for item in _in_grace(entitled, now=now, grace=grace)]
     return Reduction(
-        plan=_plan_of(known, subscriptions, previous=previous, now=now, grace=grace),
+        plan=_plan_of(known, subscriptions, now=now, grace=grace),
         has_subscription=any(blocks_purchase(item.status) for item in subscriptions),
         entitled_ids=tuple(item.subscription_id for item in entitled),
         unmapped_ids=unmapped,
     )
 
 
-def _in_grace(entitled: Sequence[SubscriptionFacts], previous: HeldPlan, now: datetime) -> Sequence[SubscriptionFacts]:
-    """Beside another subscription, one whose grace period is over counts no longer; alone, it says how it stands."""
-    over = previous.grace_ends_at is not None and previous.grace_ends_at <= now
-    rest = [
-        item
-        for item in entitled
-        if not (over and item.status == "past_due" and item.subscription_id == previous.subscription_id)
-    ]
+def _in_grace(entitled: Sequence[SubscriptionFacts], *, now: datetime, grace: timedelta) -> Sequence[SubscriptionFacts]:
+    """Beside others, one whose grace period is over counts no longer; where all are over, they say how they stand."""
+    rest = [item for item in entitled if (since := _past_due_since(item, now)) is None or since + grace > now]
     return rest or entitled
 
 
+def _past_due_since(item: SubscriptionFacts, now: datetime) -> datetime | None:
+    if item.status != "past_due":
+        return None
+    return item.past_due_since or now
+
+
 def _with_tier(item: SubscriptionFacts, previous: HeldPlan) -> SubscriptionFacts:
-    """An unknown price keeps what was held; somebody pays for it, so it is never taken for nothing."""
+    """A subscription whose price became unknown keeps the tier it gave; one that gave none gives none."""
     if item.tier is not None:
         return item
-    return replace(item, tier=previous.tier, interval=item.interval or previous.interval)
+    if item.subscription_id == previous.subscription_id:
+        return replace(item, tier=previous.tier, interval=item.interval or previous.interval)
+    return replace(item, tier=Tier.FREE, interval=None, price_cents=0)
 
 
 def _plan_of(
     entitled: Sequence[SubscriptionFacts],
     everything: Sequence[SubscriptionFacts],
     *,
-    previous: HeldPlan,
     now: datetime,
     grace: timedelta,
 ) -> HeldPlan:
@@ -117,14 +126,10 @@ def _plan_of(
         return _without_entitlement(everything)
     best = max(entitled, key=_worth)
     assert best.tier is not None, "every entitled subscription has a tier by now"
-    status = _ENTITLED[best.status]
-    since = None
-    if status is PlanStatus.PAST_DUE:
-        same = previous.subscription_id == best.subscription_id
-        since = previous.past_due_since if same and previous.past_due_since else now
+    since = _past_due_since(best, now)
     return HeldPlan(
         tier=best.tier,
-        status=status,
+        status=_ENTITLED[best.status],
         interval=best.interval,
         price_cents=best.price_cents,
         subscription_id=best.subscription_id,

@@ -34,6 +34,7 @@ def facts(
     cancels_at: datetime | None = None,
     interval: BillingInterval = BillingInterval.MONTHLY,
     price_cents: int = 2_900,
+    past_due_since: datetime | None = None,
 ) -> SubscriptionFacts:
     return SubscriptionFacts(
         subscription_id=name,
@@ -44,6 +45,7 @@ def facts(
         current_period_end=NOW + timedelta(days=ends_in_days),
         cancels_at=cancels_at,
         created_at=NOW - timedelta(days=age_days),
+        past_due_since=past_due_since,
     )
 
 
@@ -91,7 +93,7 @@ def test_of_two_alike_the_one_in_better_standing_wins() -> None:
 
 def test_past_due_keeps_the_tier_for_the_grace_period_counted_from_when_it_was_first_seen() -> None:
     first = reduce(facts(status="past_due")).plan
-    again = reduce(facts(status="past_due"), previous=first, now=NOW + timedelta(days=2)).plan
+    again = reduce(facts(status="past_due", past_due_since=NOW), previous=first, now=NOW + timedelta(days=2)).plan
 
     assert first.grace_ends_at == again.grace_ends_at == NOW + GRACE
     assert again.at(NOW + GRACE - timedelta(seconds=1)).tier is Tier.PRO
@@ -187,12 +189,47 @@ def test_unpaid_after_the_grace_gives_nothing_and_has_no_grace_left() -> None:
 
 
 def test_a_grace_that_is_over_leaves_the_plan_to_a_lesser_subscription() -> None:
-    late = facts("sub_late", status="past_due", tier=Tier.BUSINESS)
+    late = facts("sub_late", status="past_due", tier=Tier.BUSINESS, past_due_since=NOW)
     previous = reduce(late).plan
     other = facts("sub_other", tier=Tier.STARTER)
 
     assert reduce(late, other, previous=previous, now=NOW + GRACE - timedelta(seconds=1)).plan.tier is Tier.BUSINESS
     assert reduce(late, other, previous=previous, now=NOW + GRACE).plan.tier is Tier.STARTER
+
+
+def test_a_grace_that_is_over_stays_over_beside_another_subscription() -> None:
+    late = facts("sub_late", status="past_due", tier=Tier.BUSINESS, past_due_since=NOW)
+    other = facts("sub_other", tier=Tier.STARTER)
+
+    previous, tiers = FREE_PLAN, list[Tier]()
+    for day in range(30):
+        previous = reduce(late, other, previous=previous, now=NOW + timedelta(days=day)).plan
+        tiers.append(previous.tier)
+
+    assert tiers == [Tier.BUSINESS] * 7 + [Tier.STARTER] * 23
+
+
+def test_of_two_past_due_each_has_its_own_grace() -> None:
+    better = facts("sub_better", status="past_due", tier=Tier.PRO, past_due_since=NOW)
+    lesser = facts("sub_lesser", status="past_due", tier=Tier.STARTER, past_due_since=NOW + timedelta(days=3))
+
+    previous, tiers = FREE_PLAN, list[Tier]()
+    for day in range(12):
+        now = NOW + timedelta(days=day)
+        previous = reduce(better, lesser, previous=previous, now=now).plan
+        tiers.append(previous.at(now).tier)
+
+    assert tiers == [Tier.PRO] * 7 + [Tier.STARTER] * 3 + [Tier.FREE] * 2
+
+
+def test_a_price_nobody_knows_inherits_nothing_from_another_subscription() -> None:
+    previous = reduce(facts("sub_good", tier=Tier.BUSINESS)).plan
+    reduction = reduce(
+        facts("sub_good", tier=Tier.BUSINESS, status="canceled"), facts("sub_odd", tier=None), previous=previous
+    )
+
+    assert (reduction.plan.tier, reduction.plan.interval, reduction.plan.price_cents) == (Tier.FREE, None, 0)
+    assert reduction.unmapped_ids == ("sub_odd",)
 
 
 def test_a_first_payment_that_expired_leaves_nothing() -> None:

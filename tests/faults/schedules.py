@@ -12,18 +12,20 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Final
 
 import structlog
 
 from gateway.db import migrate
 from gateway.domain.clock import ManualClock
+from gateway.services.plans.due import sync_due_plans
 from gateway.worker import EventWorker
 from tests.faults.life import Life
 from tests.support.books import assert_books_balance
 from tests.support.gateway import CLEARING_TOLD_AFTER_SECONDS, START, Platform, eventually, open_platform
 from tests.support.post_office import Letter, PostOffice, open_post_office
-from tests.support.truth import customers_in_books, holding_at_stripe, holding_in_books
+from tests.support.truth import customers_in_books, holding_at_stripe, holding_in_books, past_due_at_stripe
 from tests.support.weather import late_answers
 
 #: Lives lived at once; what each does interleaves with what the others do.
@@ -51,6 +53,8 @@ ENOUGH: Final = 3
 LOOKS: Final = 2
 LOOK_SECONDS_MAX: Final = 0.4
 LEAPS_DAYS: Final = (0, 0, 1, 4, 31, 40)
+#: As `GATEWAY_PAST_DUE_GRACE_HOURS` is shipped.
+GRACE_DAYS: Final = 7
 SETTLE_SECONDS_MAX: Final = 120.0
 
 
@@ -76,7 +80,8 @@ class Schedules:
         """Live `count` lives side by side, in two halves between which time may leap; then compare each."""
         lives = [self._life() for _ in range(count)]
         self._kept_percent, self._at_once_percent = self.dice.choice(KEPT_PERCENT), self.dice.choice(AT_ONCE_PERCENT)
-        for leap_days in (self.dice.choice(LEAPS_DAYS), None):
+        leaps_days = self.dice.choice(LEAPS_DAYS)
+        for leap_days in (leaps_days, None):
             await self._half(lives)
             if leap_days:
                 await self.platform.advance(days=leap_days)
@@ -84,7 +89,8 @@ class Schedules:
         await self._bring_the_rest()
         await self._settle()
         for life in lives:
-            await self._compare(life.subject)
+            await self._compare(life.subject, in_doubt=leaps_days >= GRACE_DAYS)
+        await self._outlast_the_grace(lives)
         rows = await self.platform.database.fetch("SELECT id FROM stripe_event")
         assert {letter.event_id for letter in self.office.letters} <= {str(row["id"]) for row in rows}
         await assert_books_balance(self.platform.database)
@@ -195,11 +201,35 @@ class Schedules:
         await eventually(nothing_open, seconds_max=SETTLE_SECONDS_MAX)
         assert await self.platform.events_in("dead") == 0
 
-    async def _compare(self, subject: str) -> None:
+    async def _outlast_the_grace(self, lives: Sequence[Life]) -> None:
+        """Whatever is past due now, and stays so, has had its grace period after this; then compare again."""
+        late: dict[str, frozenset[str]] = {}
+        for life in lives:
+            customers = await customers_in_books(self.platform.database, life.subject)
+            late[life.subject] = await past_due_at_stripe(self.platform.stripe, customers)
+        self._kept_percent = 0
+        await self.platform.advance(days=GRACE_DAYS, hours=1)
+        await self._settle()
+        while await self._plans_due():
+            await sync_due_plans(self.platform.billing)
+        for subject, over in late.items():
+            await self._compare(subject, over=over)
+
+    async def _plans_due(self) -> bool:
+        rows = await self.platform.database.fetch(
+            "SELECT customer_id FROM plan WHERE sync_due_at <= $1 LIMIT 1", (self.platform.clock.now(),)
+        )
+        return bool(rows)
+
+    async def _compare(self, subject: str, *, over: frozenset[str] = frozenset(), in_doubt: bool = False) -> None:
+        """Our books against Stripe; where it is `in_doubt` which grace periods are over, any of them may be."""
+        stripe, now = self.platform.stripe, self.platform.clock.now()
         customers = await customers_in_books(self.platform.database, subject)
-        true = await holding_at_stripe(self.platform.stripe, customers)
-        ours = await holding_in_books(self.platform.database, subject)
-        if ours != true:
+        late = sorted(await past_due_at_stripe(stripe, customers)) if in_doubt else []
+        chosen = [frozenset(some) for size in range(len(late) + 1) for some in combinations(late, size)]
+        true = [await holding_at_stripe(stripe, customers, over=over | some) for some in chosen]
+        ours = await holding_in_books(self.platform.database, subject, now=now)
+        if ours not in true:
             self.wrong.append(f"{subject}: Stripe says {true}, our books say {ours}")
 
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -215,7 +215,7 @@ class Storm:
         for life in self.lives:
             customers = await customers_in_books(self.database, life.subject)
             true = await holding_at_stripe(self.stripe, customers)
-            ours = await holding_in_books(self.database, life.subject)
+            ours = await holding_in_books(self.database, life.subject, now=datetime.now(UTC))
             net_micros += true.net_micros
             wrong += [f"{life.subject}: Stripe says {true}, our books say {ours}"] if ours != true else []
         assert wrong == []

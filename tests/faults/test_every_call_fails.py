@@ -296,7 +296,7 @@ async def ends_true(platform: Platform, case: Case) -> None:
         await platform.advance(seconds=30)
     assert await platform.events_in("new", "doing", "dead") == 0
     customers = await customers_in_books(platform.database, case.person.subject)
-    ours = await holding_in_books(platform.database, case.person.subject)
+    ours = await holding_in_books(platform.database, case.person.subject, now=platform.clock.now())
     assert ours == await holding_at_stripe(platform.stripe, customers)
     assert len(customers) == len(set(customers)) <= 2
     await assert_books_balance(platform.database)

@@ -185,6 +185,41 @@ async def test_a_plan_that_changed_behind_our_back_is_behind_until_it_is_synced(
     assert (await page_of(platform, subscription["id"])).verdict is Verdict.PLAN_BEHIND
 
 
+async def test_a_switch_of_the_tier_that_nobody_told_us_of_is_behind(platform: Platform) -> None:
+    ann = platform.person()
+    bought = await ann.checkout_page("PRO")
+    await platform.stripe.pay(bought.url)
+    await platform.settled()
+    (subscription,) = await platform.stripe.subscriptions()
+    (business,) = (await platform.stripe.api("GET", "/v1/prices?lookup_keys[]=business_monthly"))["data"]
+    await platform.stripe.control("events/hold")
+    await platform.stripe.post_form(
+        f"{await ann.portal_url()}/switch", subscription_id=subscription["id"], price_id=business["id"]
+    )
+
+    assert await ann.tier() == "PRO"
+    assert (await page_of(platform, ann.subject)).verdict is Verdict.PLAN_BEHIND
+    assert (await page_of(platform, bought.session_id)).verdict is Verdict.PLAN_BEHIND
+    await platform.stripe.control("events/release")
+    await platform.settled()
+    assert (await page_of(platform, ann.subject)).verdict is Verdict.PAID_AND_APPLIED
+
+
+async def test_a_better_subscription_that_nobody_told_us_of_is_behind_for_every_purchase(platform: Platform) -> None:
+    ann = platform.person()
+    bought = await ann.checkout_page("PRO")
+    await platform.stripe.pay(bought.url)
+    await platform.settled()
+    (row,) = await platform.checkouts(ann.subject)
+    await platform.stripe.control("events/hold")
+    await platform.stripe.control(
+        "subscriptions/create", customer=row["stripe_customer_id"], lookup_key="business_monthly"
+    )
+
+    assert (await page_of(platform, bought.session_id)).verdict is Verdict.PLAN_BEHIND
+    assert (await page_of(platform, ann.subject)).verdict is Verdict.PLAN_BEHIND
+
+
 async def test_a_silent_stripe_leaves_what_our_own_rows_say(platform: Platform) -> None:
     ann = platform.person()
     settled, still_open = await paid_deposit(platform, ann), await ann.deposit_page("700")

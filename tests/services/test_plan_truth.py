@@ -4,6 +4,7 @@ import pytest
 import structlog
 
 from gateway.services.customers import customer_id_of
+from gateway.services.plans.due import sync_due_plans
 from gateway.services.plans.syncing import sync_plan
 from tests.support.gateway import Platform
 from tests.support.person import Person
@@ -137,3 +138,51 @@ async def test_a_cancellation_is_seen_by_either_of_its_signals_and_lifted_again(
 
 async def period_end(platform: Platform, path: str) -> int:
     return (await platform.stripe.api("GET", path))["items"]["data"][0]["current_period_end"]
+
+
+async def test_beside_another_subscription_a_grace_period_ends_once(platform: Platform) -> None:
+    ann, _, customer = await subscribed(platform, "STARTER")
+    better = await platform.stripe.control("subscriptions/create", customer=customer, lookup_key="business_yearly")
+    await platform.settled()
+    await platform.stripe.control("subscriptions/status", subscription=better["id"], status="past_due")
+    await platform.settled()
+
+    tiers: list[str] = []
+    for _ in range(20):
+        await platform.advance(days=1)
+        await sync_due_plans(platform.billing)
+        tiers.append(await ann.tier())
+
+    assert tiers == ["BUSINESS"] * 6 + ["STARTER"] * 14
+
+
+async def test_a_grace_period_begins_anew_when_what_was_due_is_paid(platform: Platform) -> None:
+    ann, subscription, _ = await subscribed(platform, "PRO")
+    for status in ("past_due", "active", "past_due"):
+        await platform.stripe.control("subscriptions/status", subscription=subscription, status=status)
+        await platform.settled()
+        await platform.advance(days=4)
+
+    assert await ann.tier() == "PRO"
+    await platform.advance(days=3)
+    assert await ann.tier() == "FREE"
+
+
+async def test_an_unknown_price_gives_nothing_when_the_plan_beside_it_ends(platform: Platform) -> None:
+    ann, good, customer = await subscribed(platform, "BUSINESS")
+    product = await platform.stripe.api("POST", "/v1/products", name="Something else")
+    price = await platform.stripe.api(
+        "POST",
+        "/v1/prices",
+        **{"product": product["id"], "currency": "usd", "unit_amount": "100", "recurring[interval]": "month"},
+    )
+    await platform.stripe.control("subscriptions/create", customer=customer, price=price["id"])
+    await platform.settled()
+
+    with structlog.testing.capture_logs() as logs:
+        await platform.stripe.control("subscriptions/cancel", subscription=good)
+        await platform.settled()
+
+    assert "error" in {line["log_level"] for line in logs if line["event"] == "plan.unknown_price"}
+    plan = await ann.plan()
+    assert (plan["tier"], plan["price"]["amountCents"]) == ("FREE", "0")

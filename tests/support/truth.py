@@ -3,8 +3,8 @@
 Written apart from the gateway's reading of Stripe on purpose: one mistake is not made twice.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -24,6 +24,14 @@ TIERS: Final = ("starter", "pro", "business")
 #: Stripe's words for a subscription that gives its tier, from the least to the most.
 GIVING: Final = ("past_due", "trialing", "active")
 WAITING: Final = ("unpaid", "paused", "incomplete")
+#: What is left of a plan when its grace period is over.
+NOTHING_ANY_MORE: Final[Json] = {
+    "tier": "FREE",
+    "interval": None,
+    "price_cents": 0,
+    "period_end": None,
+    "cancels_at": None,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +49,35 @@ class Holding:
     deposits: int
 
 
-async def holding_at_stripe(stripe: StripeDoor, customers: Sequence[str]) -> Holding:
-    """What somebody with these Stripe Customers should have, as Stripe lists things at this moment."""
+async def past_due_at_stripe(stripe: StripeDoor, customers: Sequence[str]) -> frozenset[str]:
+    """Which subscriptions of these Stripe Customers are past due at this moment."""
+    found = [one for customer in customers for one in await _subscriptions(stripe, customer)]
+    return frozenset(one["id"] for one in found if one["status"] == "past_due")
+
+
+async def _subscriptions(stripe: StripeDoor, customer: str) -> list[Json]:
+    return await listed(stripe, f"/v1/subscriptions?status=all&customer={customer}")
+
+
+async def holding_at_stripe(
+    stripe: StripeDoor, customers: Sequence[str], *, over: Collection[str] = frozenset()
+) -> Holding:
+    """What somebody with these Stripe Customers should have, as Stripe lists things at this moment.
+
+    When a grace period is over Stripe does not know: `over` are the subscriptions of which it is, if they are still
+    past due.
+    """
     subscriptions: list[Json] = []
     cents = deposits = 0
     for customer in customers:
-        subscriptions += await listed(stripe, f"/v1/subscriptions?status=all&customer={customer}")
+        subscriptions += await _subscriptions(stripe, customer)
         sessions = await listed(stripe, f"/v1/checkout/sessions?customer={customer}")
         paid = [one for one in sessions if one["mode"] == "payment" and one["payment_status"] == "paid"]
         charges = await listed(stripe, f"/v1/charges?customer={customer}")
         deposits += len(paid)
         cents += sum(one["amount_total"] for one in paid)
         cents -= await _gone_cents(stripe, charges, {one["payment_intent"] for one in paid})
-    return _holding(subscriptions, net_micros=cents * MICROS_PER_CENT, deposits=deposits)
+    return _holding(subscriptions, over, net_micros=cents * MICROS_PER_CENT, deposits=deposits)
 
 
 async def _gone_cents(stripe: StripeDoor, charges: Sequence[Json], intents: set[str]) -> int:
@@ -69,10 +93,15 @@ async def _gone_cents(stripe: StripeDoor, charges: Sequence[Json], intents: set[
     return gone
 
 
-def _holding(subscriptions: Sequence[Json], *, net_micros: int, deposits: int) -> Holding:
+def _holding(subscriptions: Sequence[Json], over: Collection[str], *, net_micros: int, deposits: int) -> Holding:
     giving = [one for one in subscriptions if one["status"] in GIVING]
-    if giving:
-        return _given_by(max(giving, key=_rank), net_micros=net_micros, deposits=deposits)
+    late = [one for one in giving if one["status"] == "past_due" and one["id"] in over]
+    in_time = [one for one in giving if one not in late]
+    if in_time:
+        return _given_by(max(in_time, key=_rank), net_micros=net_micros, deposits=deposits)
+    if late:
+        held = _given_by(max(late, key=_rank), net_micros=net_micros, deposits=deposits)
+        return replace(held, **NOTHING_ANY_MORE)
     waiting = [one for one in subscriptions if one["status"] in WAITING]
     latest = max(waiting, key=lambda one: (one["created"], one["id"]), default=None)
     ended = any(one["status"] == "canceled" for one in subscriptions)
@@ -113,8 +142,8 @@ def _rank(subscription: Json) -> tuple[int, int, int, str]:
     return TIERS.index(tier), standing, item["current_period_end"], subscription["id"]
 
 
-async def holding_in_books(database: Database, subject: str) -> Holding:
-    """What our rows say the same customer has."""
+async def holding_in_books(database: Database, subject: str, *, now: datetime) -> Holding:
+    """What our rows say the same customer has at a moment."""
     customer_id = customer_id_of(subject)
     plan = await database.fetch_one("SELECT * FROM plan WHERE customer_id = $1", (customer_id,))
     row: Json = dict(plan) if plan else {"tier": "FREE", "status": "ACTIVE", "price_cents": 0}
@@ -126,7 +155,7 @@ async def holding_in_books(database: Database, subject: str) -> Holding:
         (customer_id,),
     )
     assert entries is not None
-    return Holding(
+    held = Holding(
         tier=row["tier"],
         status=row["status"],
         interval=row.get("interval"),
@@ -137,6 +166,8 @@ async def holding_in_books(database: Database, subject: str) -> Holding:
         net_micros=net,
         deposits=int(str(entries["number"])),
     )
+    grace_ends = _seconds(row.get("grace_ends_at"))
+    return held if grace_ends is None or now.timestamp() < grace_ends else replace(held, **NOTHING_ANY_MORE)
 
 
 async def _borne_by_platform(database: Database, customer_id: UUID) -> int:

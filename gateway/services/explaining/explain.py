@@ -30,7 +30,7 @@ from gateway.services.explaining.judging import StripeSide, ask_stripe, facts_of
 from gateway.services.explaining.rows import EVENTS_SHOWN_MAX, OurSide, load_our_side, standing_of
 from gateway.services.explaining.standing import checkout_standing, customer_standing, plan_fits, subscriptions_of
 from gateway.services.explaining.target import Target, find_adopted, find_target
-from models.checkout import Checkout
+from models.checkout import Checkout, CheckoutMode
 from models.stripe_event import EventState
 
 #: A customer's purchases that are shown; of each that is not settled Stripe is asked.
@@ -90,6 +90,10 @@ async def look_at(billing: Billing, checkout: Checkout) -> Purchase:
 async def _about_purchase(billing: Billing, target: Target, checkout: Checkout) -> Explanation:
     purchase = await look_at(billing, checkout)
     verdict = purchase.verdict
+    if verdict is Verdict.PAID_AND_APPLIED and checkout.mode == CheckoutMode.SUBSCRIPTION:
+        subscriptions = await subscriptions_of(billing, checkout.customer_id)
+        if subscriptions is not None and not await plan_fits(billing, checkout.customer_id, subscriptions):
+            verdict = Verdict.PLAN_BEHIND  # because of another of the customer's subscriptions
     if target.event is not None:
         ignored = target.event.state is EventState.IGNORED
         verdict = event_verdict(standing_of([target.event]), ignored=ignored, purchase=verdict)

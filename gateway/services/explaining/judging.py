@@ -84,4 +84,10 @@ def _plan_fits(ours: OurSide, theirs: StripeSide) -> bool:
     subscription = theirs.look.subscription if theirs.look else None
     if subscription is None:
         return True
-    return ours.subscription is not None and ours.subscription.status == subscription.status
+    row, price_id = ours.subscription, subscription.items[0].price_id if subscription.items else None
+    return row is not None and (row.status, row.price_id, row.cancels_at, row.current_period_end) == (
+        subscription.status,
+        price_id,
+        subscription.cancels_at,
+        subscription.current_period_end_at,
+    )

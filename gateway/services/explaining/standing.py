@@ -1,19 +1,21 @@
 """How a customer stands now: the plan and the wallet here, and whether Stripe's subscriptions say the same."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from gateway.domain.errors import ProviderError
 from gateway.domain.ledger import Account, AccountKind, wallet
 from gateway.domain.money import format_usd, format_usd_micros
+from gateway.domain.subscriptions import FREE_PLAN, HeldPlan, reduce_subscriptions
 from gateway.services.billing import Billing
 from gateway.services.customers import stripe_customers_of
 from gateway.services.ledger import balance
-from gateway.services.plans.syncing import held_plan
+from gateway.services.plans.syncing import held_plan, past_due_since, subscription_facts
 from gateway.stripe_service import StripeSubscription
 from models.checkout import Checkout
 from models.plan import Plan
-from models.subscription import Subscription
 
 
 def checkout_standing(checkout: Checkout) -> tuple[str, ...]:
@@ -61,9 +63,22 @@ async def _is_deleted(billing: Billing, stripe_customer_id: str, error: Provider
 
 
 async def plan_fits(billing: Billing, customer_id: UUID, subscriptions: Sequence[StripeSubscription]) -> bool:
-    """Whether our mirror says of every subscription what Stripe says."""
-    rows = await Subscription.filter(customer_id=customer_id).using_db(billing.database.orm)
-    ours = {row.id: (row.status, row.cancels_at, row.current_period_end) for row in rows}
-    theirs = {one.subscription_id: (one.status, one.cancels_at, one.current_period_end_at) for one in subscriptions}
-    left = {row.id for row in rows if row.ended_at is None} - theirs.keys()
-    return not left and all(ours.get(one) == facts for one, facts in theirs.items())
+    """Whether the plan held is the one that a sync would make of what Stripe lists now.
+
+    When a grace period began is known to us alone, so about that we cannot be behind.
+    """
+    orm, now = billing.database.orm, billing.clock.now()
+    row = await Plan.get_or_none(customer_id=customer_id, using_db=orm)
+    held = FREE_PLAN if row is None else held_plan(row)
+    past_due = await past_due_since(orm, customer_id)
+    true = reduce_subscriptions(
+        [subscription_facts(one, billing.catalogue, past_due) for one in subscriptions],
+        previous=held,
+        now=now,
+        grace=billing.rules.past_due_grace,
+    ).plan
+    return _shown(held, now) == _shown(true, now)
+
+
+def _shown(plan: HeldPlan, now: datetime) -> HeldPlan:
+    return replace(plan.at(now), past_due_since=None, grace_ends_at=None)

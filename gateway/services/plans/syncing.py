@@ -1,12 +1,13 @@
 """The plan, synced from Stripe by tickets: whoever asked Stripe last writes, whoever asked earlier does not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
 
 from gateway.db import Connection
+from gateway.db.orm import OrmClient
 from gateway.domain.errors import ProviderRejected
 from gateway.domain.plans import BillingInterval, Catalogue, PlanStatus, Tier
 from gateway.domain.subscriptions import (
@@ -53,15 +54,20 @@ async def sync_plan(billing: Billing, *, customer_id: UUID, alongside: Alongside
         await lock_customer(connection, customer_id)
         row = await Plan.get(customer_id=customer_id, using_db=connection.orm)
         now = billing.clock.now()
-        facts = [subscription_facts(item, billing.catalogue) for item in subscriptions]
-        reduction = reduce_subscriptions(facts, previous=held_plan(row), now=now, grace=billing.rules.past_due_grace)
+        past_due = {**dict.fromkeys(_past_due(subscriptions), now), **await past_due_since(connection.orm, customer_id)}
+        reduction = reduce_subscriptions(
+            [subscription_facts(item, billing.catalogue, past_due) for item in subscriptions],
+            previous=held_plan(row),
+            now=now,
+            grace=billing.rules.past_due_grace,
+        )
         written = row.applied_ticket < ticket
         if written:
             live = any(item.status not in ENDED_SUBSCRIPTIONS for item in subscriptions)
             overtaken = row.ticket > ticket  # whoever took the later ticket may yet fail
             due_at = now + UNFINISHED if overtaken else next_sync_at(reduction.plan, live=live, now=now)
             await _write_plan(connection, customer_id, reduction.plan, ticket=ticket, now=now, due_at=due_at)
-            await _mirror(connection, customer_id, subscriptions, now)
+            await _mirror(connection, customer_id, subscriptions, past_due, now)
         if alongside is not None:
             await alongside(connection)
         return reduction, written
@@ -99,7 +105,19 @@ def held_plan(row: Plan) -> HeldPlan:
     )
 
 
-def subscription_facts(subscription: StripeSubscription, catalogue: Catalogue) -> SubscriptionFacts:
+async def past_due_since(orm: OrmClient, customer_id: UUID) -> dict[str, datetime]:
+    """Since when each subscription of a customer that was past due when it was last seen is."""
+    rows = await Subscription.filter(customer_id=customer_id, past_due_since__not_isnull=True).using_db(orm)
+    return {row.id: row.past_due_since for row in rows if row.past_due_since is not None}
+
+
+def _past_due(subscriptions: Sequence[StripeSubscription]) -> list[str]:
+    return [item.subscription_id for item in subscriptions if item.status == "past_due"]
+
+
+def subscription_facts(
+    subscription: StripeSubscription, catalogue: Catalogue, past_due_since: Mapping[str, datetime]
+) -> SubscriptionFacts:
     """What the reduction needs of a Stripe Subscription: the dearest of its items that the catalogue knows."""
     priced = [(catalogue.price_of(item.price.plan_key), item) for item in subscription.items]
     known = [(price, item) for price, item in priced if price is not None]
@@ -115,6 +133,7 @@ def subscription_facts(subscription: StripeSubscription, catalogue: Catalogue) -
         current_period_end=item.period_end_at if item else None,
         cancels_at=subscription.cancels_at,
         created_at=subscription.created_at,
+        past_due_since=past_due_since.get(subscription.subscription_id),
     )
 
 
@@ -187,29 +206,45 @@ async def _write_plan(
 
 
 async def _mirror(
-    connection: Connection, customer_id: UUID, subscriptions: Sequence[StripeSubscription], now: datetime
+    connection: Connection,
+    customer_id: UUID,
+    subscriptions: Sequence[StripeSubscription],
+    past_due: Mapping[str, datetime],
+    now: datetime,
 ) -> None:
     """Keep our rows as Stripe lists them; what it lists no longer has ended."""
     listed = {item.subscription_id for item in subscriptions}
     for row in await Subscription.filter(customer_id=customer_id, ended_at=None).using_db(connection.orm):
         if row.id not in listed:
             await connection.execute(
-                "UPDATE subscription SET status = 'canceled', ended_at = $2, synced_at = $2 WHERE id = $1",
+                "UPDATE subscription SET status = 'canceled', past_due_since = NULL, ended_at = $2, synced_at = $2 "
+                "WHERE id = $1",
                 (row.id, now),
             )
     if subscriptions:
         await Subscription.bulk_create(
-            [_mirrored(item, customer_id, now) for item in subscriptions],
+            [_mirrored(item, customer_id, past_due, now) for item in subscriptions],
             on_conflict=["id"],
             update_fields=_MIRRORED_FIELDS,
             using_db=connection.orm,
         )
 
 
-_MIRRORED_FIELDS = ["status", "price_id", "lookup_key", "current_period_end", "cancels_at", "ended_at", "synced_at"]
+_MIRRORED_FIELDS = [
+    "status",
+    "price_id",
+    "lookup_key",
+    "current_period_end",
+    "cancels_at",
+    "past_due_since",
+    "ended_at",
+    "synced_at",
+]
 
 
-def _mirrored(item: StripeSubscription, customer_id: UUID, now: datetime) -> Subscription:
+def _mirrored(
+    item: StripeSubscription, customer_id: UUID, past_due: Mapping[str, datetime], now: datetime
+) -> Subscription:
     first = item.items[0] if item.items else None
     return Subscription(
         id=item.subscription_id,
@@ -219,6 +254,7 @@ def _mirrored(item: StripeSubscription, customer_id: UUID, now: datetime) -> Sub
         lookup_key=first.price.plan_key if first else None,
         current_period_end=item.current_period_end_at,
         cancels_at=item.cancels_at,
+        past_due_since=past_due.get(item.subscription_id) if item.status == "past_due" else None,
         ended_at=item.ended_at,
         created_at=item.created_at,
         synced_at=now,
