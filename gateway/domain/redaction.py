@@ -9,25 +9,33 @@ REDACTED: Final = "[redacted]"
 #: Stripe's own objects stay far below this.
 LEVELS_MAX: Final = 100
 
-#: A field is personal when one of the words its name is made of is here, whatever object it stands in.
-_PERSONAL_WORDS: Final = frozenset(
+#: Texts that are kept, in whatever object they stand: ids, kinds, states, reasons. Everything else may be a person's.
+_KEPT_TEXTS: Final = frozenset(
     {
-        *("address", "birth", "city", "dob", "email", "iban", "ip", "line1", "line2", "maiden", "name", "nationality"),
-        *("owner", "phone", "postal", "shipping", "ssn", "fingerprint", "last4", "swift"),
+        *("id", "object", "type", "api_version", "account", "context", "snapshot_event", "created", "mode", "method"),
+        *("customer", "customer_account", "subscription", "subscription_item", "invoice", "invoice_item", "price"),
+        *("product", "plan", "payment_intent", "setup_intent", "charge", "refund", "transfer", "dispute", "capability"),
+        *("latest_charge", "latest_invoice", "payment_method", "default_payment_method", "balance_transaction"),
+        *("failure_balance_transaction", "destination", "destination_payment", "source_transaction", "transfer_group"),
+        *("source_refund", "application", "on_behalf_of", "test_clock", "schedule", "status", "payment_status"),
+        *("currency", "collection_method", "billing_reason", "billing_scheme", "reason", "feedback", "failure_code"),
+        *("interval", "usage_type", "lookup_key", "unit_amount_decimal", "reporting_category", "reconciliation_status"),
+        *("card_payments", "transfers", "disabled_reason", "currently_due", "eventually_due", "past_due"),
+        *("pending_verification", "requested_capabilities"),
     }
 )
-#: Whole objects and texts that hold, or may hold, what a person typed, and addresses that open without signing in.
-_PERSONAL_FIELDS: Final = frozenset(
+#: What an id, a state or a time looks like: no blanks and no @, so nothing that a person typed in earnest.
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,255}", re.ASCII)
+#: Numbers that are kept have one of these words in their name: amounts, times, and how many of something.
+_KEPT_NUMBERS: Final = frozenset(
     {
-        *("billing_details", "client_reference_id", "custom_fields", "customer_details", "collected_information"),
-        *("customer_tax_ids", "description", "evidence", "individual", "payment_method_details", "risk_data"),
-        *("tax_id", "tax_ids", "verification_session", "card", "us_bank_account", "sepa_debit", "source", "sources"),
-        *("client_secret", "hosted_invoice_url", "invoice_pdf", "receipt_url", "url", "cancel_url", "success_url"),
-        *("return_url", "after_expiration", "routing_number", "account_number"),
+        *("amount", "subtotal", "total", "fee", "net", "tax", "discount", "balance", "paid", "due", "remaining"),
+        *("at", "on", "created", "start", "end", "deadline", "anchor", "arrival", "attempt", "count", "quantity"),
+        *("webhooks", "refunded", "reversed", "percent"),
     }
 )
-#: Metadata of other systems may hold anything; ours holds our own ids.
-_OUR_METADATA: Final = re.compile(r"gateway_[a-z]+", re.ASCII)
+#: Metadata of other systems may hold anything. Of ours all but the customer's subject, which may be an address.
+_OUR_METADATA: Final = re.compile(r"gateway_(account|checkout|payout|price|products|setup)", re.ASCII)
 #: What a handler may follow from an event's object; ids never change, so an old pointer is as good as a new one.
 _POINTERS: Final = ("id", "object", "customer", "charge", "subscription", "invoice", "payment_intent")
 
@@ -37,9 +45,9 @@ class TooDeep(ValueError):
 
 
 def redact(values: Mapping[str, object]) -> dict[str, object]:
-    """An event without what is personal or opens a door; ids, types, times, states and amounts stay.
+    """An event of which only ids, types, states, times and amounts are left.
 
-    Goes by the names of fields, at any depth, so that an object of a kind not known yet is covered too.
+    What is kept is listed, by the names of fields at any depth; so what nobody thought of is not kept.
 
     Raises:
         TooDeep: it is nested more than LEVELS_MAX levels.
@@ -62,25 +70,28 @@ def _object(values: Mapping[str, object], *, level: int) -> dict[str, object]:
 def _field(name: str, value: object, *, level: int) -> object:
     if name == "metadata":
         return {key: kept for key, kept in _mapping(value).items() if _OUR_METADATA.fullmatch(key)}
-    # Empty texts and lists say that there is nothing; true and false say nothing about anybody.
-    if value and value is not True and _is_personal(name):
-        return REDACTED
-    return _value(value, level=level + 1)
+    return _value(name, value, level=level + 1)
 
 
-def _value(value: object, *, level: int) -> object:
+def _value(name: str, value: object, *, level: int) -> object:
+    """Of a list, each entry by the name of the list."""
     if level > LEVELS_MAX:
         raise TooDeep(f"An event is nested at most {LEVELS_MAX} levels.")
     if isinstance(value, Mapping):
         return _object(cast("Mapping[str, object]", value), level=level)
     if isinstance(value, list):
-        return [_value(entry, level=level + 1) for entry in cast("list[object]", value)]
-    return value
+        return [_value(name, entry, level=level + 1) for entry in cast("list[object]", value)]
+    # Empty texts say that there is nothing; true and false say nothing about anybody.
+    kept = not value or value is True or (_is_kept_text(name, value) if isinstance(value, str) else _is_number(name))
+    return value if kept else REDACTED
 
 
-def _is_personal(name: str) -> bool:
-    lower = name.lower()
-    return lower in _PERSONAL_FIELDS or not _PERSONAL_WORDS.isdisjoint(lower.split("_"))
+def _is_kept_text(name: str, value: str) -> bool:
+    return name in _KEPT_TEXTS and _TOKEN.fullmatch(value) is not None
+
+
+def _is_number(name: str) -> bool:
+    return not _KEPT_NUMBERS.isdisjoint(name.split("_"))
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -44,7 +44,7 @@ CHARGE = event(
     billing_details={"address": {"line1": "12 St James's Square", "postal_code": "SW1Y 4JH"}, "name": "Ada Lovelace"},
     shipping={"phone": "+44 20 7946 0000"},
     payment_method_details={"card": {"last4": "4242", "fingerprint": "fp_Xt5EWLLDS7FJjR1c"}},
-    metadata={"gateway_customer": "sub-1", "company": "Acme Ltd"},
+    metadata={"gateway_customer": "ada@example.com", "gateway_checkout": "0192", "company": "Acme Ltd"},
     custom_fields=[{"key": "company", "text": {"value": "Acme Ltd"}}],
     something_new=[{"buyer_name": "Ada Lovelace", "client_ip": "203.0.113.7", "amount": 7}],
 )
@@ -71,8 +71,38 @@ def test_pointers_amounts_times_and_states_are_left() -> None:
     assert happened["customer"]["id"] == "cus_1"
     assert happened["payment_intent"] == "pi_1"
     assert happened["livemode"] is False
-    assert happened["metadata"] == {"gateway_customer": "sub-1"}
+    assert happened["metadata"] == {"gateway_checkout": "0192"}
     assert happened["something_new"][0]["amount"] == 7
+
+
+def test_what_people_typed_is_not_kept_under_whatever_name() -> None:
+    typed = event(
+        id="acct_1",
+        cancellation_details={"comment": "I am Ada, call 555", "feedback": "too_expensive", "reason": "Ada wants out"},
+        business_profile={"support_url": "https://ada.example", "product_description": "Ada sells"},
+        tos_acceptance={"ip": "203.0.113.7", "user_agent": "Ada's browser", "date": 1_700_000_000},
+        settings={"payments": {"statement_descriptor": "ADA"}},
+        individual={"id_number": "123-45", "dob": {"day": 10, "month": 12, "year": 1815}},
+        payment_method={"card": {"exp_month": 12, "exp_year": 2030, "last4": "4242"}},
+        nickname="Ada's visa",
+        footer="Ada",
+        custom_text={"submit": {"message": "Ada"}},
+        currently_due=["individual.id_number", "Ada Lovelace"],
+        address={"state": "Ada"},
+    )
+
+    kept = redact(typed)
+
+    happened: Any = kept["data"]
+    happened = happened["object"]
+    assert "ada" not in json.dumps(kept).lower()
+    assert happened["cancellation_details"] == {"comment": REDACTED, "feedback": "too_expensive", "reason": REDACTED}
+    assert happened["individual"] == {
+        "id_number": REDACTED,
+        "dob": {"day": REDACTED, "month": REDACTED, "year": REDACTED},
+    }
+    assert happened["payment_method"]["card"] == dict.fromkeys(("exp_month", "exp_year", "last4"), REDACTED)
+    assert happened["currently_due"] == ["individual.id_number", REDACTED]
 
 
 def test_null_stays_null_and_says_that_there_was_nothing() -> None:

@@ -186,6 +186,20 @@ async def test_an_event_that_was_never_delivered_is_fetched_and_applied(platform
     await platform.assert_true()
 
 
+async def test_a_dead_event_loses_its_payload_too_and_can_still_be_replayed(platform: Platform) -> None:
+    event_id, session_id = await delivered_deposit(platform)
+    await make_dead(platform, event_id)
+    assert isinstance(platform.clock, ManualClock)
+    platform.clock.advance(timedelta(days=platform.billing.rules.event_payload_days, seconds=1))
+
+    while await drop_payloads(platform.billing, at_once=1):
+        pass
+
+    assert json.loads(await payload_of(platform.database, event_id))["data"]["object"]["id"] == session_id
+    assert await replay_dead(platform.billing, limit=1) == 1
+    await platform.assert_true()
+
+
 async def test_payloads_are_dropped_when_they_are_old_and_the_rows_stay(platform: Platform) -> None:
     event_id, session_id = await delivered_deposit(platform)
     await another_deposit(platform)

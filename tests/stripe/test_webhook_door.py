@@ -76,7 +76,7 @@ def test_the_same_event_gives_the_same_payload_however_it_is_spaced() -> None:
 def test_text_beyond_ascii_is_signed_and_read() -> None:
     raw = body(data={"object": {"id": "cus_1", "object": "customer", "preferred_greeting": "Łovelace 💶"}})
 
-    assert "Łovelace 💶" in parse(raw, signed(raw)).payload
+    assert parse(raw, signed(raw)).object_id == "cus_1"
 
 
 def test_what_is_personal_is_not_kept() -> None:
