@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from gateway.domain.clock import CLOCKS_DIFFER_MAX
 from gateway.services.belonging import keep_to_the_account
@@ -45,8 +46,9 @@ class Chore:
 
 async def release_earnings(billing: Billing) -> bool:
     """Release what is due, some batches at a time."""
+    broken: set[UUID] = set()
     for _ in range(RELEASES_AT_ONCE_MAX):
-        if await release_due(billing) == 0:
+        if await release_due(billing, broken=broken) == 0:
             return False
     return True
 
