@@ -80,6 +80,9 @@ _After = Annotated[str | None, strawberry.argument(description="The endCursor of
 class Wallet:
     id: strawberry.ID = strawberry.field(description="Stays the same for this customer.")
     balance: Money = strawberry.field(description="What can be spent now.")
+    owed: Money = strawberry.field(
+        description="Owed for a deposit that was taken back after it was spent; deposits cover it first."
+    )
     deposit_minimum: Money = strawberry.field(description="The least that can be deposited at once.")
     deposit_maximum: Money = strawberry.field(description="The most that can be deposited at once.")
     pages: strawberry.Private[Mapping[PageNeed, EntryPage]]
@@ -93,6 +96,7 @@ def wallet_type(snapshot: Snapshot, rules: BillingRules) -> Wallet:
     return Wallet(
         id=strawberry.ID(str(snapshot.customer_id)),
         balance=money_of_micros(snapshot.wallet_micros),
+        owed=money_of_micros(snapshot.owed_micros),
         deposit_minimum=money_of_cents(rules.deposit_minimum_cents),
         deposit_maximum=money_of_cents(rules.deposit_maximum_cents),
         pages=snapshot.entries,

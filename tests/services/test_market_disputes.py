@@ -46,6 +46,29 @@ async def reverse(market: Market, call_id: str) -> None:
     )
 
 
+async def test_who_owes_is_told_how_much_a_call_takes(market: Market) -> None:
+    deposit = await ten_calls(market)
+    await market.refund(deposit, total_cents=1_000)
+
+    owing, (stranger,) = (
+        await market.charge(market.call("ann", "t", "x")),
+        await market.charge(market.call("eve", "t", "x")),
+    )
+
+    assert [str(one) for one in owing] == [
+        (
+            "The wallet holds $0.00 and the call costs $1.00; $10.00 is owed for a deposit that was taken back, "
+            "so it takes deposits of $11.00."
+        )
+    ]
+    assert str(stranger) == "The wallet holds $0.00 and the call costs $1.00; deposit first."
+    assert await market.balances("ann") == {"receivable": -10 * DOLLAR}
+    await market.deposit("ann", 1_100)
+    await market.charged("ann", "t", "x")
+    assert await market.balances("ann") == {}
+    await assert_books_balance(market.database)
+
+
 async def test_a_dispute_freezes_what_the_deposit_paid_and_winning_it_frees_that(market: Market) -> None:
     deposit = await ten_calls(market)
 

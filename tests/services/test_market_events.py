@@ -66,12 +66,14 @@ async def test_a_refund_shrinks_the_wallet_and_what_is_spent_is_owed(
     await platform.stripe.control("refunds", checkout_session=page.session_id)
     await check(platform, market, stripe_micros=0)
     assert await market.balances("ann") == {"receivable": -6 * DOLLAR}
-    assert await ann.balance_cents() == "0"
+    wallet = await ann.wallet()
+    assert (wallet["balance"]["amountCents"], wallet["owed"]["amountCents"]) == ("0", "600")
 
     await deposited(platform, ann, "1000")
     await check(platform, market, stripe_micros=-10 * DOLLAR)
     assert await market.balances("ann") == {"wallet": 4 * DOLLAR}
-    assert await ann.balance_cents() == "400"
+    wallet = await ann.wallet()
+    assert (wallet["balance"]["amountCents"], wallet["owed"]["amountCents"]) == ("400", "0")
 
 
 async def test_a_dispute_freezes_earnings_and_winning_it_frees_them(

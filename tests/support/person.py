@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 MONEY: Final = "{ amountCents amount currency }"
 PLAN: Final = f"{{ tier interval status price {MONEY} currentPeriodEnd cancelsAt graceEndsAt }}"
-WALLET: Final = f"{{ id balance {MONEY} depositMinimum {MONEY} depositMaximum {MONEY} }}"
+WALLET: Final = f"{{ id balance {MONEY} owed {MONEY} depositMinimum {MONEY} depositMaximum {MONEY} }}"
 _ERROR: Final = "... on UserError { message code path }"
 
 CHECKOUT: Final = f"""mutation ($input: CheckoutInput!) {{ checkout(input: $input) {{ __typename {_ERROR}

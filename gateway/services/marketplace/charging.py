@@ -73,8 +73,9 @@ class _Group:
         recorded = dict(zip(offers, await record_many(self._connection, drafts, now=self._now), strict=True))
         await self._write(offers, recorded)
         known = await self._known(recorded)
+        debts = await self._debts(recorded)
         return [
-            self._outcome(call, offers.get(number), recorded.get(number), known)
+            self._outcome(call, offers.get(number), recorded.get(number), known, debts)
             for number, call in enumerate(self._calls)
         ]
 
@@ -115,12 +116,18 @@ class _Group:
         ]
         return await self._sql.find_charges(self._connection, asked) if asked else {}
 
+    async def _debts(self, recorded: Mapping[int, Outcome]) -> Mapping[UUID, int]:
+        """What is owed by those whose wallets did not hold what a call costs."""
+        refused = {self._calls[number].consumer_id for number, one in recorded.items() if isinstance(one, FloorBroken)}
+        return await self._sql.find_debts(self._connection, refused) if refused else {}
+
     def _outcome(
         self,
         call: Call,
         offer: _Offer | None,
         outcome: Outcome | None,
         known: Mapping[tuple[UUID, str], ChargeRow],
+        debts: Mapping[UUID, int],
     ) -> ChargeOutcome:
         if isinstance(outcome, Recorded) and outcome.created:
             assert offer is not None, "only offers are recorded"
@@ -130,7 +137,7 @@ class _Group:
         if earlier is not None:
             return _replay(call, earlier)
         if isinstance(outcome, FloorBroken):
-            return _insufficient(outcome)
+            return _insufficient(outcome, owed_micros=debts.get(call.consumer_id, 0))
         assert not isinstance(outcome, Recorded | EntryConflict), "an entry under this name has its charge"
         return ToolNotFound(f"No active tool has the id {call.tool_id!r}.", path=("input", "toolId"))
 
@@ -145,10 +152,14 @@ def _replay(call: Call, earlier: ChargeRow) -> ChargeOutcome:
     return Charged(earlier.entry_id, call.call_id, earlier.split, earlier.wallet_after_micros, replayed=True)
 
 
-def _insufficient(refusal: FloorBroken) -> InsufficientFunds:
+def _insufficient(refusal: FloorBroken, *, owed_micros: int) -> InsufficientFunds:
     has, needs = format_usd_micros(refusal.balance_micros), format_usd_micros(refusal.required_micros)
+    what_to_do = "deposit first."
+    if owed_micros:
+        owed, enough = format_usd_micros(owed_micros), format_usd_micros(owed_micros + refusal.required_micros)
+        what_to_do = f"{owed} is owed for a deposit that was taken back, so it takes deposits of {enough}."
     return InsufficientFunds(
-        f"The wallet holds {has} and the call costs {needs}; deposit first.",
+        f"The wallet holds {has} and the call costs {needs}; {what_to_do}",
         balance_micros=refusal.balance_micros,
         required_micros=refusal.required_micros,
     )

@@ -45,6 +45,7 @@ class ChargeStatements:
     dialect: Dialect
     listings: str
     clearing: str
+    debts: str
     charges: str
     insert: str
     days: str
@@ -61,6 +62,11 @@ class ChargeStatements:
         """Until when money of these customers is still on its way into Stripe's hands."""
         rows = await connection.fetch(self.clearing, (list_parameter(self.dialect, list(customer_ids)),))
         return {as_uuid(row["id"]): as_time(row["funds_clear_at"]) for row in rows}
+
+    async def find_debts(self, connection: Connection, customer_ids: Collection[UUID]) -> dict[UUID, int]:
+        """What those of these customers who owe something owe, in micro-dollars."""
+        rows = await connection.fetch(self.debts, (list_parameter(self.dialect, list(customer_ids)),))
+        return {as_uuid(row["owner_id"]): -as_int(row["balance_micros"]) for row in rows}
 
     async def find_charges(self, connection: Connection, calls: Sequence[Call]) -> dict[tuple[UUID, str], ChargeRow]:
         """The charges under the names of these calls."""
@@ -119,6 +125,9 @@ _POSTGRES: Final = ChargeStatements(
     dialect="postgres",
     listings="SELECT id, creator_id, price_micros FROM tool WHERE active AND id = ANY($1::text[])",
     clearing="SELECT id, funds_clear_at FROM customer WHERE id = ANY($1::uuid[]) AND funds_clear_at IS NOT NULL",
+    debts="""
+        SELECT owner_id, balance_micros FROM ledger_account
+        WHERE owner_id = ANY($1::uuid[]) AND kind = 'receivable' AND balance_micros < 0""",
     charges=f"""
         SELECT {_CHARGE} FROM tool_charge AS c
         JOIN unnest($1::uuid[], $2::text[]) AS asked (consumer_id, call_id)
@@ -146,6 +155,9 @@ _SQLITE: Final = ChargeStatements(
     clearing="""
         SELECT id, funds_clear_at FROM customer
         WHERE id IN (SELECT value FROM json_each($1)) AND funds_clear_at IS NOT NULL""",
+    debts="""
+        SELECT owner_id, balance_micros FROM ledger_account
+        WHERE owner_id IN (SELECT value FROM json_each($1)) AND kind = 'receivable' AND balance_micros < 0""",
     charges=f"""
         SELECT {_CHARGE} FROM json_each($1) AS asked
         JOIN tool_charge AS c ON c.consumer_id = json_extract(asked.value, '$[0]')

@@ -99,6 +99,8 @@ class Snapshot:
     today: date
     plan: HeldPlan = FREE_PLAN
     wallet_micros: int = 0
+    #: What a deposit that was taken back left to be paid.
+    owed_micros: int = 0
     entries: Mapping[PageNeed, EntryPage] = field(default_factory=lambda: MappingProxyType({}))
     earnings: EarningTotals = EarningTotals()
     #: Days without sales have no row.

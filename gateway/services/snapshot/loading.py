@@ -7,7 +7,7 @@ from types import MappingProxyType
 from uuid import UUID
 
 from gateway.db import Database
-from gateway.domain.charges import available
+from gateway.domain.charges import available, receivable
 from gateway.domain.ledger import wallet
 from gateway.domain.subscriptions import FREE_PLAN
 from gateway.services.customers import customer_id_of
@@ -27,6 +27,7 @@ from gateway.services.snapshot.reading import (
     read_earnings,
     read_entries,
     read_named_payouts,
+    read_owed,
     read_payouts,
     read_plan,
     read_totals,
@@ -76,6 +77,7 @@ async def load_snapshot(
         today=today,
         plan=read_plan(row) if need.plan else FREE_PLAN,
         wallet_micros=read_wallet(row) if need.wallet else 0,
+        owed_micros=read_owed(row) if need.wallet else 0,
         entries=MappingProxyType(
             {page: read_entries(row[f"page{n}"], page.first) for n, page in enumerate(asked.entries)}
         ),
@@ -120,6 +122,7 @@ def _values(customer_id: UUID, need: Need, asked: _Pages, today: date) -> dict[s
     values: dict[str, object] = {"customer": customer_id}
     if need.wallet or asked.entries:
         values["wallet"] = wallet(customer_id).id
+        values["receivable"] = receivable(customer_id).id
     if need.days:
         values["since"] = (today - timedelta(days=need.days - 1)).isoformat()
     if need.standing:

@@ -38,6 +38,11 @@ def read_wallet(row: Row) -> int:
     return _whole(row["wallet_micros"])
 
 
+def read_owed(row: Row) -> int:
+    """What the customer owes, in micro-dollars; the account says it as a negative balance."""
+    return -_whole(row["receivable_micros"])
+
+
 def read_entries(column: object, first: int) -> EntryPage:
     """A page of wallet entries; one row more than asked for says that older ones follow."""
     rows = _rows(column)

@@ -122,7 +122,9 @@ def statement_for(dialect: Dialect, shape: Shape) -> Statement:
         source += " LEFT JOIN plan ON plan.customer_id = @customer"
     if shape.wallet:
         columns.append("coalesce(wallet.balance_micros, 0) AS wallet_micros")
+        columns.append("coalesce(owing.balance_micros, 0) AS receivable_micros")
         source += " LEFT JOIN ledger_account AS wallet ON wallet.id = @wallet"
+        source += " LEFT JOIN ledger_account AS owing ON owing.id = @receivable"
     for n, has_cursor in enumerate(shape.pages):
         rows = _ENTRIES.format(older=f" AND p.seq < @before{n}" if has_cursor else "", n=n)
         columns.append(_list(dialect, rows, columns=_ENTRY_COLUMNS, order="seq DESC", name=f"page{n}"))
