@@ -84,6 +84,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     runner: ClassVar[asyncio.Runner]
     database: ClassVar[Database]
+    books_each_step: ClassVar[bool]
 
     @initialize()
     def begin(self) -> None:
@@ -144,6 +145,11 @@ class LedgerMachine(RuleBasedStateMachine):
             if take
         ]
         self.check(drafts, self.run(lambda connection: record_many(connection, drafts, now=self.now)))
+
+    @invariant()
+    def books_balance(self) -> None:
+        if self.books_each_step:
+            self.runner.run(assert_books_balance(self.database))
 
     @invariant()
     def balances_agree(self) -> None:
@@ -226,7 +232,8 @@ def machine(database_url: str) -> Iterator[type[LedgerMachine]]:
         runner.run(stack.aclose())
 
 
-def play(machine: type[LedgerMachine], *, histories: int, steps: int) -> None:
+def play(machine: type[LedgerMachine], *, histories: int, steps: int, books_each_step: bool) -> None:
+    machine.books_each_step = books_each_step
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -240,9 +247,14 @@ def play(machine: type[LedgerMachine], *, histories: int, steps: int) -> None:
 
 
 def test_random_histories_agree_with_the_model(machine: type[LedgerMachine]) -> None:
-    play(machine, histories=15, steps=25)
+    play(machine, histories=15, steps=25, books_each_step=True)
 
 
 @pytest.mark.storm
 def test_thousands_of_random_steps_agree_with_the_model(machine: type[LedgerMachine]) -> None:
-    play(machine, histories=100, steps=50)
+    play(machine, histories=100, steps=50, books_each_step=False)
+
+
+@pytest.mark.storm
+def test_the_books_balance_after_each_of_thousands_of_random_steps(machine: type[LedgerMachine]) -> None:
+    play(machine, histories=60, steps=50, books_each_step=True)

@@ -266,3 +266,8 @@ def test_random_markets_agree_with_the_model(machine: type[MarketMachine]) -> No
 @pytest.mark.storm
 def test_thousands_of_random_steps_of_markets_agree_with_the_model(machine: type[MarketMachine]) -> None:
     play(machine, histories=120, steps=50, books_each_step=False)
+
+
+@pytest.mark.storm
+def test_the_books_balance_after_each_of_thousands_of_random_steps_of_markets(machine: type[MarketMachine]) -> None:
+    play(machine, histories=60, steps=50, books_each_step=True)
