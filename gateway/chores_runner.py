@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from gateway.db import DatabaseUnavailable, spawn
+from gateway.domain.errors import ProviderMisconfigured, ProviderUnavailable
 from gateway.services.billing import Billing
 from gateway.services.chores import CHORES, Chore
 
@@ -64,6 +65,8 @@ class ChoreRunner:
                 more = await chore.work(self._billing)
         except DatabaseUnavailable as error:
             log.warning("chore.database_away", chore=chore.name, reason=str(error))
+        except (ProviderUnavailable, ProviderMisconfigured) as error:
+            log.warning("chore.stripe_away", chore=chore.name, reason=str(error))
         except Exception:
             log.exception("chore.failed", chore=chore.name)
         else:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.chores_runner import BREATH_SECONDS, RETRY_SECONDS_MAX, ChoreRunner
 from gateway.db import Database, DatabaseUnavailable
 from gateway.domain.clock import ManualClock
+from gateway.domain.errors import ProviderMisconfigured, ProviderUnavailable
 from gateway.services.billing import Billing
 from gateway.services.chores import BOOKS_EVERY, CHORES, Chore, check_books_when_due, release_earnings, report_state
 from tests.services.market_world import HOLD, START, Market, Unwatched, open_market
@@ -109,6 +111,22 @@ async def test_more_work_is_done_after_a_breath(market: Market) -> None:
 async def test_failed_round_is_tried_again_soon(market: Market, error: Exception) -> None:
     naps = await run_until_done(market.billing, turns(error, error, False), every_seconds=3_600)
     assert naps.taken[:3] == [RETRY_SECONDS_MAX, RETRY_SECONDS_MAX, 3_600]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (DatabaseUnavailable("away"), ("chore.database_away", "warning")),
+        (ProviderUnavailable("Stripe did not answer."), ("chore.stripe_away", "warning")),
+        (ProviderMisconfigured("Stripe does not take the key."), ("chore.stripe_away", "warning")),
+        (RuntimeError("a bug"), ("chore.failed", "error")),
+    ],
+)
+async def test_only_a_bug_is_an_error(market: Market, error: Exception, told: tuple[str, str]) -> None:
+    with capture_logs() as events:
+        await run_until_done(market.billing, turns(error, False))
+
+    assert [(event["event"], event["log_level"]) for event in events] == [told]
 
 
 async def test_frequent_chore_that_failed_keeps_its_pace(market: Market) -> None:
