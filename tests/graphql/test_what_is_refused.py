@@ -32,7 +32,7 @@ async def assert_nothing_happened(platform: Platform) -> None:
     assert await platform.stripe.requests() == []
     assert await platform.database.fetch("SELECT id FROM customer") == []
     assert await platform.database.fetch("SELECT id FROM checkout") == []
-    assert await platform.entries() == 0
+    assert await platform.effects() == 0
 
 
 @pytest.mark.parametrize("field", ["successUrl", "cancelUrl"])

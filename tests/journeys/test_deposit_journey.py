@@ -56,7 +56,7 @@ async def test_verifying_again_answers_the_same_and_credits_nothing(platform: Pl
 
     assert second == first
     assert await ann.balance_cents() == "2500"
-    assert await platform.entries() == 1
+    assert await platform.effects() == 1
     await platform.assert_true()
 
 

@@ -23,7 +23,7 @@ async def test_fifty_verifications_and_fifty_deliveries_credit_once(platform: Pl
     assert [answer.get("deposited") for answer in answers[:MANY]] == [True] * MANY
     assert {answer["wallet"]["balance"]["amountCents"] for answer in answers[:MANY]} == {"2500"}
     await platform.assert_true()
-    assert await platform.entries() == 1
+    assert await platform.effects() == 1
     assert await ann.balance_cents() == "2500"
 
 
@@ -75,7 +75,7 @@ async def test_a_verification_before_the_webhook_leaves_it_nothing_to_do(by_hand
 
     assert verified["deposited"] is True
     assert await by_hand.events_in("done") == 1
-    assert await by_hand.entries() == 1
+    assert await by_hand.effects() == 1
     await by_hand.assert_true()
 
 
@@ -91,7 +91,7 @@ async def test_a_verification_after_the_webhook_answers_the_same(by_hand: Platfo
 
     assert verified["deposited"] is True
     assert await by_hand.stripe.requests() == []
-    assert await by_hand.entries() == 1
+    assert await by_hand.effects() == 1
     await by_hand.assert_true()
 
 
@@ -106,7 +106,7 @@ async def test_many_workers_share_an_inbox_and_apply_each_event_once(pair: Platf
     await pair.assert_true()
 
     assert [await person.balance_cents() for person in people] == ["700"] * len(people)
-    assert await pair.entries() == len(people)
+    assert await pair.effects() == len(people)
 
 
 async def test_two_gateways_verify_the_same_payments_side_by_side(pair: Platform) -> None:
@@ -124,4 +124,4 @@ async def test_two_gateways_verify_the_same_payments_side_by_side(pair: Platform
     assert [answer.get("tier") for answer in plans] == ["PRO"] * 20
     await pair.assert_true()
     assert await same_ann.balance_cents() == "2500"
-    assert await pair.entries() == 1
+    assert await pair.effects() == 1

@@ -95,7 +95,7 @@ async def test_a_worker_that_was_taken_for_dead_can_close_nothing(platform: Plat
     with pytest.raises(LeaseLost):
         await close(platform, event)
     await platform.assert_true()
-    assert await platform.entries() == 1
+    assert await platform.effects() == 1
 
 
 async def test_an_event_that_kills_its_workers_is_set_aside_and_says_why(platform: Platform) -> None:

@@ -92,7 +92,7 @@ async def test_a_dead_event_is_replayed_and_applied_once(platform: Platform) -> 
     after = await find_event(platform.database, event_id)
     assert after is not None
     assert (after.state, after.attempts, after.error) == (EventState.DONE, 1, None)
-    assert await platform.entries() == 1
+    assert await platform.effects() == 1
     await platform.assert_true()
 
 
@@ -104,7 +104,7 @@ async def test_a_done_event_that_is_replayed_does_nothing_twice(platform: Platfo
     assert await platform.work() == 1
 
     assert await state_of(platform, event_id) is EventState.DONE
-    assert await platform.entries() == 1
+    assert await platform.effects() == 1
     await platform.assert_true()
 
 
@@ -145,7 +145,7 @@ async def test_an_ignored_event_keeps_its_reason_and_comes_back_when_replayed(pl
     ignored = await find_event(platform.database, event_id)
     assert ignored is not None
     assert (ignored.state, ignored.note) == (EventState.IGNORED, "Refunded by hand.")
-    assert await platform.entries() == 0
+    assert await platform.effects() == 0
 
     await replay_event(platform.billing, event_id)
     await platform.work()
@@ -181,7 +181,7 @@ async def test_an_event_that_was_never_delivered_is_fetched_and_applied(platform
     await platform.work()
 
     assert await state_of(platform, listed[0]["id"]) is EventState.DONE
-    assert await platform.entries() == 1
+    assert await platform.effects() == 1
     await platform.stripe.control("events/release")
     await platform.assert_true()
 
@@ -222,7 +222,7 @@ async def test_payloads_are_dropped_when_they_are_old_and_the_rows_stay(platform
     assert rounds == rows + 1
     await replay_event(platform.billing, event_id)
     await platform.work()
-    assert await platform.entries() == 2
+    assert await platform.effects() == 2
     await assert_books_balance(platform.database)
 
 

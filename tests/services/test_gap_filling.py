@@ -115,7 +115,7 @@ async def test_an_event_that_was_listed_and_then_comes_counts_as_delivered_twice
 
     assert known["checkout.session.completed"] == 2
     await platform.assert_true()
-    assert await platform.entries() == 1
+    assert await platform.effects() == 1
 
 
 async def test_an_event_that_is_probably_on_its_way_is_left_to_the_webhook(platform: Platform) -> None:

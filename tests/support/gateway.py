@@ -16,7 +16,7 @@ from aiohttp.typedefs import Middleware
 from gateway.app import Gateway, build_app, catalogue_of, open_gateway
 from gateway.db import Database
 from gateway.domain.clock import Clock, ManualClock
-from gateway.domain.ledger import STRIPE, deposit_draft
+from gateway.domain.ledger import STRIPE, STRIPE_FEES, SUBSCRIPTIONS, EntryKind, deposit_draft
 from gateway.domain.money import cents_to_micros
 from gateway.sandbox.app import build_sandbox
 from gateway.sandbox.settings import SandboxSettings
@@ -44,6 +44,9 @@ POLL_SECONDS: Final = 0.02
 HASTY_SECONDS: Final = 0.4
 #: How long Stripe keeps it waiting: longer than that.
 HANG_SECONDS: Final = 0.7
+
+#: Kinds of entries that follow from the lines of Stripe's balance.
+_FROM_BALANCE: Final = (EntryKind.STRIPE_FEE.value, EntryKind.SUBSCRIPTION.value)
 
 Json = dict[str, Any]
 
@@ -140,6 +143,18 @@ class Platform:
         assert isinstance(row["entries"], int)
         return row["entries"]
 
+    async def effects(self) -> int:
+        """How many entries people and events have caused: not what follows from Stripe's balance.
+
+        Reconciliation books that whenever it comes by, which is at the start of each worker too.
+        """
+        row = await self.database.fetch_one(
+            f"SELECT count(*) AS entries FROM ledger_entry WHERE kind NOT IN {_FROM_BALANCE}"  # noqa: S608 - a constant
+        )
+        assert row is not None
+        assert isinstance(row["entries"], int)
+        return row["entries"]
+
     async def credit(self, person: Person, cents: Iterable[int]) -> None:
         """Deposits straight into the ledger, without Stripe: one for each number, of as many cents."""
         drafts = [
@@ -159,8 +174,9 @@ class Platform:
         await assert_books_balance(self.database)
         paid = [one for one in await self.stripe.sessions() if one["payment_status"] == "paid"]
         deposited_cents = sum(one["amount_total"] for one in paid if one["mode"] == "payment")
-        assert await balance(self.database, STRIPE) == -cents_to_micros(deposited_cents)
-        assert await self.entries() == sum(one["mode"] == "payment" for one in paid)
+        at_stripe = [await balance(self.database, account) for account in (STRIPE, STRIPE_FEES, SUBSCRIPTIONS)]
+        assert sum(at_stripe) == -cents_to_micros(deposited_cents)
+        assert await self.effects() == sum(one["mode"] == "payment" for one in paid)
 
 
 @asynccontextmanager
