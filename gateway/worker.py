@@ -11,23 +11,28 @@ import structlog
 
 from gateway.db import DatabaseUnavailable, spawn
 from gateway.domain.errors import BillingError, InProgress, ProviderMisconfigured, ProviderUnavailable
+from gateway.domain.silence import SilenceWatch
 from gateway.services.billing import Billing
 from gateway.services.events.applying import apply_event
 from gateway.services.events.inbox import (
+    LEASE_SECONDS,
+    PUT_OFF_SECONDS_MAX,
     RENEWED_SECONDS,
     ClaimedEvent,
+    HeldEvent,
     LeaseLost,
+    PutOffEvent,
     claim_events,
     fail_event,
     free_misplanned,
     give_back,
     held_events,
     oldest_waiting,
+    put_off_events,
     renew_leases,
     take_back,
 )
 from gateway.services.events.patience import Patience
-from gateway.services.events.silence import SilenceWatch
 from models.stripe_event import EventState
 
 log = structlog.stdlib.get_logger()
@@ -96,8 +101,9 @@ class EventWorker:
         self._stopping = False
         self._running: dict[asyncio.Task[None], ClaimedEvent] = {}
         self._patience = Patience()
-        self._silence = SilenceWatch()
-        self._silence_looked_at: datetime | None = None
+        self._silence = SilenceWatch[HeldEvent](timedelta(seconds=LEASE_SECONDS))
+        self._untouched = SilenceWatch[PutOffEvent](timedelta(seconds=PUT_OFF_SECONDS_MAX))
+        self._stuck_looked_at: datetime | None = None
 
     def wake(self) -> None:
         """Something new is in the inbox, or a place came free."""
@@ -127,6 +133,7 @@ class EventWorker:
     async def work_once(self) -> int:
         """Claim what is due now, up to the free places, and see it through; returns how many events that were."""
         await self._take_back()
+        await self._free_misplanned()
         events = await self._claim()
         tasks = [self._begin(event) for event in events]
         if tasks:
@@ -136,7 +143,7 @@ class EventWorker:
     async def _take(self) -> float:
         """Fill the free places; returns for how long there is nothing more to do unless something wakes us."""
         try:
-            await self._look_who_is_silent()
+            await self._free_what_is_stuck()
             for event in await self._claim():
                 self._begin(event)
             await self._look_who_waits()
@@ -148,23 +155,30 @@ class EventWorker:
             return DATABASE_PAUSE_SECONDS
         return POLL_SECONDS
 
-    async def _look_who_is_silent(self) -> None:
-        now, last = self._billing.clock.now(), self._silence_looked_at
+    async def _free_what_is_stuck(self) -> None:
+        now, last = self._billing.clock.now(), self._stuck_looked_at
         if last is None or abs(now - last) >= timedelta(seconds=SILENCE_SECONDS_MIN):
-            self._silence_looked_at = now
+            self._stuck_looked_at = now
             await self._take_back()
+            await self._free_misplanned()
 
     async def _take_back(self) -> None:
         """Free what workers held that died; what this one holds is in good hands."""
         database, now = self._billing.database, self._billing.clock.now()
         ours = {event.event_id for event in self._running.values()}
         held = [event for event in await held_events(database) if event.event_id not in ours]
-        for event in self._silence.silent(held, now=now):
+        silent = set(self._silence.silent(held, now=now))
+        for event in (one for one in held if one in silent or one.is_long_over(now)):
             state = await take_back(database, event, now=now, jitter=self._jitter)
             if state is EventState.DEAD:
                 self._watch(event.type, state)
-        if await free_misplanned(database, now=now):
-            log.warning("event.misplanned", reason="a node's clock was far ahead")
+
+    async def _free_misplanned(self) -> None:
+        """Try what nobody has touched for longer than any pause lasts, whatever time a clock has put it off to."""
+        database, now = self._billing.database, self._billing.clock.now()
+        misplanned = self._untouched.silent(await put_off_events(database, now=now), now=now)
+        if misplanned and (freed := await free_misplanned(database, misplanned, now=now)):
+            log.warning("event.misplanned", events=freed, reason="a node's clock is ahead, or this one's is behind")
 
     async def _look_who_waits(self) -> None:
         now = self._billing.clock.now()

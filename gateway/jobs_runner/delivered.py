@@ -112,8 +112,6 @@ class DeliveredJobRunner:
             job = await self._claim(delivery)
             if job is not None:
                 await self._doer.do(job)
-            elif await self._table.anything_expired(self._billing.database):
-                await self._doer.take_back()
         except DatabaseUnavailable as away:
             raise RetryRequested(timedelta(seconds=DATABASE_PAUSE_SECONDS), reason=str(away)) from away
         finally:
@@ -138,8 +136,7 @@ class DeliveredJobRunner:
 
     async def _look_after(self) -> None:
         database, now = self._billing.database, self._billing.clock.now()
-        if await self._table.anything_expired(database):
-            await self._doer.take_back()
+        await self._doer.free_what_is_stuck()
         if _is_time(now, self._swept_at, SWEEP_EVERY):
             self._swept_at = now
             if swept := await database.run(self._deliveries.sweep):

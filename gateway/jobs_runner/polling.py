@@ -80,8 +80,8 @@ class JobRunner:
     async def _take(self) -> float:
         """Fill the free places; returns for how long there is nothing more to do unless something wakes us."""
         try:
+            await self._doer.free_what_is_stuck()
             if len(self._running) < self._places and await self._table.anything_due(self._billing.database):
-                await self._doer.take_back()
                 for job in await self._claim():
                     self._begin(job)
             await self._census.take_when_due()

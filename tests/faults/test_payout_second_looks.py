@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from gateway.db import Connection, Database
 from gateway.domain.errors import ProviderMisconfigured, ProviderRejected
 from gateway.services.jobs import Job, LeaseLost
-from gateway.services.jobs.table import LEASE_SECONDS, JobTable
+from gateway.services.jobs.table import JobTable
 from gateway.services.payouts import advance_payout, cancel_payout, do_payout_job, request_payout
 from gateway.services.payouts.by_hand import retry_payout
 from models.payout import Payout
@@ -188,11 +188,11 @@ async def test_a_worker_whose_job_was_taken_over_books_nothing(paying: PayoutWor
     table = JobTable(paying.clock)
 
     async def claim(connection: Connection) -> list[Job]:
-        await table.reclaim(connection)
         return await table.claim(connection, limit=1)
 
     (slow,) = await paying.database.run(claim)
-    await paying.advance(seconds=LEASE_SECONDS + 1)
+    held = await table.held(paying.database)
+    await paying.database.run(lambda connection: table.reclaim(connection, held))
     (quick,) = await paying.database.run(claim)
 
     with pytest.raises(LeaseLost):

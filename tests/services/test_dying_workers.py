@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from gateway.domain.clock import Clock, ManualClock
+from gateway.domain.silence import SilenceWatch
 from gateway.services.events import inbox
 from gateway.services.events.inbox import (
     LEASE_SECONDS,
@@ -17,7 +18,6 @@ from gateway.services.events.inbox import (
     finish_event,
     renew_leases,
 )
-from gateway.services.events.silence import SilenceWatch
 from gateway.worker import SILENCE_SECONDS_MIN, EventWorker
 from tests.support.gateway import START, Platform, eventually
 from tests.support.person import Person
@@ -177,19 +177,51 @@ async def test_what_a_node_with_a_wrong_clock_held_is_free_in_less_than_a_minute
     assert await ann.balance_cents() == "2500"
 
 
-async def test_what_a_clock_far_ahead_put_off_is_due_again(platform: Platform) -> None:
+@pytest.mark.parametrize("hours", [2, 24 * 400])
+async def test_what_a_clock_that_is_ahead_put_off_is_tried_within_minutes(platform: Platform, hours: int) -> None:
     ann = await paid(platform)
-    far = platform.clock.now() + timedelta(days=400)
-    await platform.database.run(lambda connection: connection.execute("UPDATE stripe_event SET due_at = $1", (far,)))
+    ahead = platform.clock.now() + timedelta(hours=hours)
+    (event,) = await claim_events(platform.database, now=ahead, limit=1)
+    await inbox.fail_event(
+        platform.database, event, reason="no", unclear=False, now=ahead, jitter=lambda: 1.0
+    )  # and then its node is taken away
+    other = worker_of(platform)
 
-    assert await worker_of(platform).work_once() == 1
+    assert await other.work_once() == 0
+    await platform.advance(seconds=inbox.PUT_OFF_SECONDS_MAX - 1)
+    assert await other.work_once() == 0
+    await platform.advance(seconds=1)
+
+    assert await other.work_once() == 1
     assert await ann.balance_cents() == "2500"
+    await platform.assert_true()
+
+
+async def test_no_pause_between_two_tries_is_cut_short(platform: Platform) -> None:
+    await paid(platform)
+    now = platform.clock.now()
+    await platform.database.run(
+        lambda connection: connection.execute("UPDATE stripe_event SET refusals = $1", (inbox.ATTEMPTS_MAX - 2,))
+    )
+    (event,) = await claim_events(platform.database, now=now, limit=1)
+    await inbox.fail_event(platform.database, event, reason="no", unclear=False, now=now, jitter=lambda: 1.0)
+    pause_seconds = inbox.retry_seconds(inbox.ATTEMPTS_MAX - 1)
+    other = worker_of(platform)
+
+    await other.work_once()
+    await platform.advance(seconds=pause_seconds - 1)
+    assert await other.work_once() == 0
+    await platform.advance(seconds=1)
+
+    assert await other.work_once() == 1
+    assert pause_seconds < inbox.PUT_OFF_SECONDS_MAX
+    await platform.assert_true()
 
 
 def test_a_lease_that_stands_still_is_told_from_one_that_grows() -> None:
     start = START
     still = inbox.HeldEvent("evt_1", "invoice.paid", 1, 0, start)
-    watch = SilenceWatch()
+    watch = SilenceWatch[inbox.HeldEvent](timedelta(seconds=LEASE_SECONDS))
 
     assert watch.silent([still], now=start) == []
     grown = replace(still, lease_until=start + timedelta(seconds=30))
@@ -202,7 +234,7 @@ def test_a_lease_that_stands_still_is_told_from_one_that_grows() -> None:
 def test_a_clock_that_is_set_back_takes_nobody_for_dead() -> None:
     start = START
     held = inbox.HeldEvent("evt_1", "invoice.paid", 1, 0, start)
-    watch = SilenceWatch()
+    watch = SilenceWatch[inbox.HeldEvent](timedelta(seconds=LEASE_SECONDS))
 
     watch.silent([held], now=start + timedelta(hours=1))
     assert watch.silent([held], now=start) == []

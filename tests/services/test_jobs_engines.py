@@ -238,12 +238,9 @@ async def test_a_worker_that_lost_its_lease_changes_nothing(world: JobWorld) -> 
     await world.promise("a")
     async with world.running(handle):
         await begun.wait()
-        # Its lease ends behind its back, as after a long sleep of its machine.
-        await world.database.run(
-            lambda connection: connection.execute(
-                "UPDATE job SET lease_until = $1", (world.clock.now() - timedelta(seconds=1),)
-            )
-        )
+        # It is taken for dead, as after a long sleep of its machine.
+        held = await world.table.held(world.database)
+        await world.database.run(lambda connection: world.table.reclaim(connection, held))
         await world.becomes("a", JobState.DONE)
         stale.set()
         await over.wait()

@@ -10,7 +10,7 @@ from gateway.db import Connection, Database
 from gateway.domain.clock import ManualClock
 from gateway.services.jobs import Job, LeaseLost, NewJob
 from gateway.services.jobs.listing import ARGS_KEPT, JobEntry, KindCount, count_jobs, find_job, list_jobs, tidy_jobs
-from gateway.services.jobs.table import ATTEMPTS_MAX, LEASE_SECONDS, RECLAIMS_MAX, JobTable
+from gateway.services.jobs.table import ATTEMPTS_MAX, RECLAIMS_MAX, JobTable, Reclaimed
 from models.job import JobState
 from tests.services.market_world import open_market
 
@@ -53,6 +53,12 @@ async def _entry(database: Database, key: str) -> JobEntry:
     entry = await find_job(database, kind=KIND, key=key)
     assert entry is not None
     return entry
+
+
+async def _reclaim(database: Database, table: JobTable) -> list[Reclaimed]:
+    """Take back whatever is held, as one does who has seen it stand still for a lease."""
+    held = await table.held(database)
+    return await database.run(lambda connection: table.reclaim(connection, held))
 
 
 async def _fail(database: Database, table: JobTable, job: Job, *, unclear: bool = False) -> JobState:
@@ -145,8 +151,7 @@ async def test_a_stale_owner_changes_nothing_in_any_way(
 ) -> None:
     await _enqueue(database, table, _new("a"))
     stale = await _claim_only(database, table)
-    clock.advance(timedelta(seconds=LEASE_SECONDS + 1))
-    await database.run(table.reclaim)
+    await _reclaim(database, table)
     between = await _entry(database, "a")
     ways: list[Callable[[Connection], Awaitable[object]]] = [
         lambda connection: table.finish(connection, stale),
@@ -173,23 +178,32 @@ async def test_a_stale_owner_changes_nothing_in_any_way(
         await database.run(lambda connection: table.finish(connection, owner))
 
 
-async def test_a_renewed_lease_is_kept_and_one_that_ran_out_is_taken_back(
+async def test_a_job_is_taken_back_only_as_it_was_when_it_was_found_silent(
     database: Database, table: JobTable, clock: ManualClock
 ) -> None:
     await _enqueue(database, table, _new("a"))
     job = await _claim_only(database, table)
+    held = await table.held(database)
 
-    clock.advance(timedelta(seconds=LEASE_SECONDS - 1))
+    clock.advance(timedelta(seconds=1))
     assert await database.run(lambda connection: table.renew(connection, job))
-    clock.advance(timedelta(seconds=LEASE_SECONDS - 1))
-    assert await database.run(table.reclaim) == []
-    assert not await table.anything_expired(database)
-    clock.advance(timedelta(seconds=2))
-    assert await table.anything_expired(database)
-    (taken,) = await database.run(table.reclaim)
+    assert await database.run(lambda connection: table.reclaim(connection, held)) == []
+    (taken,) = await _reclaim(database, table)
 
     assert (taken.key, taken.state, taken.reclaims) == ("a", JobState.WAITING, 1)
+    assert await database.run(lambda connection: table.reclaim(connection, held)) == []
     assert (await _claim_only(database, table)).token == job.token + 2
+
+
+async def test_a_job_that_was_woken_is_not_given_up_with_its_worker(database: Database, table: JobTable) -> None:
+    await _enqueue(database, table, _new("a"))
+    await database.run(lambda connection: connection.execute("UPDATE job SET reclaims = $1", (RECLAIMS_MAX,)))
+    await _claim_only(database, table)
+    await database.run(lambda connection: table.wake(connection, KIND, "a"))
+
+    (taken,) = await _reclaim(database, table)
+
+    assert (taken.state, taken.reclaims) == (JobState.WAITING, RECLAIMS_MAX + 1)
 
 
 async def test_a_job_that_kills_its_workers_is_set_aside_with_the_reason(
@@ -200,8 +214,7 @@ async def test_a_job_that_kills_its_workers_is_set_aside_with_the_reason(
     while (await _entry(database, "a")).state is not JobState.DEAD:
         clock.advance(timedelta(minutes=2))
         await _claim_only(database, table)
-        clock.advance(timedelta(seconds=LEASE_SECONDS + 1))
-        await database.run(table.reclaim)
+        await _reclaim(database, table)
         deaths += 1
         assert deaths <= RECLAIMS_MAX + 1
 
@@ -217,8 +230,7 @@ async def test_an_orderly_end_forgets_workers_that_died(
 ) -> None:
     await _enqueue(database, table, _new("a"))
     await _claim_only(database, table)
-    clock.advance(timedelta(seconds=LEASE_SECONDS + 1))
-    await database.run(table.reclaim)
+    await _reclaim(database, table)
     job = await _claim_only(database, table)
     assert (await _entry(database, "a")).reclaims == 1
 

@@ -182,11 +182,15 @@ class PayoutWorld:
             await self.work(identifier(row, "id"))
 
     async def do_jobs(self) -> None:
-        """One pass of a node as it is in service: begin what the calendar says, take jobs over, claim and do them."""
+        """One pass of a node as it is in service: begin what the calendar says, take jobs over, claim and do them.
+
+        Passes come one after the other, so what is still held belongs to a node that died long enough ago.
+        """
         await run_due_schedules(self.billing, limit=1_000)
         table = JobTable(self.clock, jitter=lambda: 0.0)
         doer = Doer(self.billing, table)
-        await doer.take_back()
+        if held := await table.held(self.database):
+            await self.database.run(lambda connection: table.reclaim(connection, held))
         for _ in range(ADVANCES_MAX):
             jobs = await self.database.run(lambda connection: table.claim(connection, limit=10))
             for job in jobs:

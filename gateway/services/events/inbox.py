@@ -33,8 +33,11 @@ RETRY_SECONDS_FIRST = 1
 RETRY_SECONDS_MAX = 3600
 #: Longest pause while nothing clear is heard: what waits is tried soon after the silence ends.
 UNCLEAR_RETRY_SECONDS_MAX = 45
-#: Among how many held events the silent ones are looked for.
+#: Longer than any pause between two tries; what waits untouched for as long was put off by a clock that is ahead.
+PUT_OFF_SECONDS_MAX = 300
+#: Among how many held events the silent ones are looked for, and among how many that were put off those too far.
 HELD_LOOKED_AT_MAX = 1000
+PUT_OFF_LOOKED_AT_MAX = 1000
 #: More doublings than lead to the longest pause; beyond that the number itself would grow without end.
 _DOUBLINGS_MAX = 12
 ERROR_CHARACTERS_MAX = 500
@@ -73,6 +76,19 @@ class HeldEvent:
     token: int
     lost: int
     lease_until: datetime
+
+    def is_long_over(self, now: datetime) -> bool:
+        """Whether the lease ended before now by more than clocks may differ, as after hours in which nobody looked."""
+        return now - self.lease_until > CLOCKS_DIFFER_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class PutOffEvent:
+    """An event that waits for its next try."""
+
+    event_id: str
+    token: int
+    due_at: datetime
 
 
 #: What was never tried waits for nothing, so it is due by whichever clock a worker has; see `due_at_once`.
@@ -166,20 +182,29 @@ async def give_back(database: Database, events: Sequence[ClaimedEvent]) -> int:
     return await database.run(work)
 
 
-async def free_misplanned(database: Database, *, now: datetime) -> int:
-    """Make due what a broken clock has put off further than any pause lasts; returns how many events that were."""
-    far = now + timedelta(seconds=RETRY_SECONDS_MAX) + CLOCKS_DIFFER_MAX
-    found = await database.fetch_one(
-        "SELECT id FROM stripe_event WHERE state IN ('new', 'doing') AND due_at > $1 AND state = 'new' LIMIT 1", (far,)
+async def put_off_events(database: Database, *, now: datetime) -> list[PutOffEvent]:
+    """What waits for a time that has not come by this clock, the latest first."""
+    rows = await database.fetch(
+        "SELECT id, token, due_at FROM stripe_event WHERE state IN ('new', 'doing') AND due_at > $1 AND state = 'new' "
+        "ORDER BY due_at DESC LIMIT $2",
+        (now, PUT_OFF_LOOKED_AT_MAX),
     )
-    if found is None:
-        return 0
-    return await database.run(
-        lambda connection: connection.execute(
-            "UPDATE stripe_event SET due_at = $2 WHERE state IN ('new', 'doing') AND due_at > $1 AND state = 'new'",
-            (far, now),
-        )
-    )
+    return [PutOffEvent(str(row["id"]), as_int(row["token"]), as_time(row["due_at"])) for row in rows]
+
+
+async def free_misplanned(database: Database, events: Sequence[PutOffEvent], *, now: datetime) -> int:
+    """Make due what waits as it was seen; returns how many events that were."""
+
+    async def work(connection: Connection) -> int:
+        freed = 0
+        for event in events:
+            freed += await connection.execute(
+                "UPDATE stripe_event SET due_at = $4 WHERE id = $1 AND token = $2 AND due_at = $3 AND state = 'new'",
+                (event.event_id, event.token, event.due_at, now),
+            )
+        return freed
+
+    return await database.run(work)
 
 
 async def held_events(database: Database) -> list[HeldEvent]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -11,10 +11,11 @@ import structlog
 
 from gateway.db import Connection, DatabaseUnavailable, spawn
 from gateway.domain.errors import BillingError
+from gateway.domain.silence import SilenceWatch
 from gateway.services.billing import Billing
 from gateway.services.jobs.handlers import HANDLERS, JobHandler
 from gateway.services.jobs.port import Done, Job, LeaseLost
-from gateway.services.jobs.table import JobTable, Reclaimed
+from gateway.services.jobs.table import PUT_OFF_SECONDS_MAX, HeldJob, JobTable, PutOffJob, Reclaimed
 from models.job import JobState
 
 log = structlog.stdlib.get_logger()
@@ -23,6 +24,8 @@ log = structlog.stdlib.get_logger()
 JOB_SECONDS_MAX: Final = 300
 #: The lease is renewed so many times before it would end.
 RENEWALS_PER_LEASE: Final = 3
+#: How often it is looked whether a worker has died over its jobs, at most.
+LOOKS_PER_LEASE: Final = 6
 #: A kind that this release does not know is left to nodes that do; it is looked at again after this.
 UNKNOWN_SECONDS: Final = 60
 #: Failures that say nothing about the job: nobody answered, or it is not the moment.
@@ -65,6 +68,10 @@ class Doer:
         self._table = table
         self._handlers = handlers
         self._watch = watch
+        self._lease_length = timedelta(seconds=table.lease_seconds)
+        self._silence = SilenceWatch[HeldJob](self._lease_length)
+        self._untouched = SilenceWatch[PutOffJob](timedelta(seconds=PUT_OFF_SECONDS_MAX))
+        self._looked_at: datetime | None = None
 
     async def do(self, job: Job) -> None:
         """See one round of a job through, whatever its handler does. Cancelled, it gives the job back first."""
@@ -84,9 +91,21 @@ class Doer:
             end = JobEnd.LOST
         self._watch(kind=job.kind, end=end)
 
+    async def free_what_is_stuck(self) -> None:
+        """Free what workers held that died, or put off too far, unless that was looked for a moment ago."""
+        now, last = self._billing.clock.now(), self._looked_at
+        if last is None or abs(now - last) >= self._lease_length / LOOKS_PER_LEASE:
+            self._looked_at = now
+            await self.take_back()
+            await self.free_misplanned()
+
     async def take_back(self) -> list[Reclaimed]:
-        """Take back jobs whose workers fell silent."""
-        taken = await self._billing.database.run(self._table.reclaim)
+        """Take back jobs whose workers have given no sign of life for a lease, as this process saw it."""
+        held = await self._table.held(self._billing.database)
+        silent = self._silence.silent(held, now=self._billing.clock.now())
+        if not silent:
+            return []
+        taken = await self._billing.database.run(lambda connection: self._table.reclaim(connection, silent))
         for one in taken:
             dead = one.state is JobState.DEAD
             tell = log.error if dead else log.warning
@@ -94,6 +113,15 @@ class Doer:
             if dead:
                 self._watch(kind=one.kind, end=JobEnd.DEAD)
         return taken
+
+    async def free_misplanned(self) -> None:
+        """Try what nobody has touched for longer than any pause lasts, whatever time a clock has put it off to."""
+        retries = await self._table.retries(self._billing.database)
+        misplanned = self._untouched.silent(retries, now=self._billing.clock.now())
+        if not misplanned:
+            return
+        if freed := await self._billing.database.run(lambda c: self._table.free_misplanned(c, misplanned)):
+            log.warning("job.misplanned", jobs=freed, reason="a node's clock is ahead, or this one's is behind")
 
     async def _round(self, job: Job) -> JobEnd:
         handler = self._handlers.get(job.kind)

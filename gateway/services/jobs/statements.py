@@ -18,10 +18,7 @@ WAKE: Final = (
     "state = CASE WHEN state = 'doing' THEN 'doing' ELSE 'waiting' END "
     "WHERE kind = $1 AND key = $2 RETURNING id, state, due_at"
 )
-ANY_DUE: Final = (
-    "SELECT 1 AS found WHERE EXISTS (SELECT 1 FROM job WHERE state = 'waiting' AND due_at <= $1) "
-    "OR EXISTS (SELECT 1 FROM job WHERE state = 'doing' AND lease_until < $1)"
-)
+ANY_DUE: Final = "SELECT 1 AS found FROM job WHERE state = 'waiting' AND due_at <= $1 LIMIT 1"
 CLAIM: Final = (
     "WITH due AS MATERIALIZED (SELECT id FROM job WHERE state = 'waiting' AND due_at <= $1 "
     "ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED) "
@@ -34,7 +31,6 @@ CLAIM_ONE: Final = (
 )
 #: One that is waiting for its time; for an engine that came too early.
 WAITS_UNTIL: Final = "SELECT due_at FROM job WHERE id = $1 AND state = 'waiting'"
-ANY_EXPIRED: Final = "SELECT 1 AS found WHERE EXISTS (SELECT 1 FROM job WHERE state = 'doing' AND lease_until < $1)"
 #: What was due at once counts from when it was promised, like in the census below.
 OVERDUE: Final = (
     "SELECT id, token FROM job WHERE state = 'waiting' AND due_at < $1 AND created_at < $1 ORDER BY due_at LIMIT $2"
@@ -52,18 +48,29 @@ PUT_BACK: Final = (
     "due_at = CASE WHEN woken THEN $3::timestamptz ELSE $4::timestamptz END, woken = FALSE, reclaims = 0, "
     f"attempts = $6, failing_since = $7, reason = $8 {_HELD} RETURNING state, due_at"
 )
-#: The worker was told to stop: nothing has happened.
+#: The worker was told to stop: nothing has happened, and the job is due since it was.
 GIVE_BACK: Final = (
-    f"UPDATE job SET state = 'waiting', due_at = $3, lease_until = NULL, woken = FALSE {_HELD} RETURNING state, due_at"
+    f"UPDATE job SET state = 'waiting', lease_until = NULL, woken = FALSE {_HELD} RETURNING state, due_at"
 )
-EXPIRED: Final = (
-    "SELECT id, kind, key, reclaims, woken FROM job WHERE state = 'doing' AND lease_until < $1 "
-    "ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED"
+#: In workers' hands, those first that were renewed longest ago.
+LEASED: Final = (
+    "SELECT id, kind, key, token, reclaims, lease_until FROM job WHERE state = 'doing' "
+    "ORDER BY lease_until, id LIMIT $1"
 )
+#: Only as it was when it was found silent. A wake-up that came meanwhile has it done once more, whatever it died of.
 RECLAIM: Final = (
-    "UPDATE job SET state = $2, due_at = $3, reclaims = $4, reason = $5, token = token + 1, lease_until = NULL, "
-    "woken = FALSE "
-    "WHERE id = $1 AND state = 'doing'"
+    "UPDATE job SET state = CASE WHEN woken THEN 'waiting' ELSE $4::text END, due_at = $5, reclaims = $6, "
+    "reason = $7, token = token + 1, lease_until = NULL, woken = FALSE "
+    "WHERE id = $1 AND token = $2 AND lease_until = $3 AND state = 'doing' RETURNING state, due_at"
+)
+#: Failed and put off, or taken from a dead worker; what a handler put off may rightly wait for months.
+PUT_OFF: Final = (
+    "SELECT id, token, due_at FROM job WHERE state = 'waiting' AND due_at > $1 "
+    "AND (failing_since IS NOT NULL OR reclaims > 0) ORDER BY due_at DESC LIMIT $2"
+)
+FREE: Final = (
+    "UPDATE job SET due_at = $4 WHERE id = $1 AND token = $2 AND due_at = $3 AND state = 'waiting' "
+    "RETURNING state, due_at"
 )
 STATE_OF: Final = "SELECT state FROM job WHERE id = $1 AND token = $2"
 FORGET_ARGS: Final = (

@@ -1,7 +1,7 @@
 """The table `job` as a queue: claimed under a lease, fenced by a token, tried again, given up."""
 
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, cast
@@ -10,18 +10,18 @@ from uuid import UUID
 import orjson
 
 from gateway.db import Connection, Database, Row
-from gateway.db.rows import identifier, integer, moment, moment_or_none, text, truth
+from gateway.db.rows import identifier, integer, moment, moment_or_none, text
 from gateway.domain.clock import Clock, due_at_once
 from gateway.domain.ids import new_id
 from gateway.services.jobs import statements
 from gateway.services.jobs.port import Job, LeaseLost, NewJob
 from models.job import JobState
 
-#: How long a claimed job belongs to its worker, who renews it while it works; after that another may take it.
+#: How long a claimed job belongs to a worker that gives no sign of life; then it is taken back.
 LEASE_SECONDS: Final = 30.0
 #: Certain failures after which a job waits for a person.
 ATTEMPTS_MAX: Final = 10
-#: Leases in a row that may run out, because the worker died with the job, before a person must look.
+#: Times in a row that a job may be taken back, because the worker died with the job, before a person must look.
 RECLAIMS_MAX: Final = 8
 #: How long a job is tried while nothing clear is heard.
 UNCLEAR_DAYS_MAX: Final = 3
@@ -32,7 +32,12 @@ KIND_CHARACTERS_MAX: Final = 100
 KEY_CHARACTERS_MAX: Final = 255
 ARGS_BYTES_MAX: Final = 2_000
 REASON_CHARACTERS_MAX: Final = 500
-#: Leases that ran out which one transaction takes back.
+#: Longer than any pause between two tries; what waits untouched for as long was put off by a clock that is ahead.
+PUT_OFF_SECONDS_MAX: Final = 300
+#: Among how many held jobs the silent ones are looked for, and among how many that were put off those too far.
+HELD_LOOKED_AT_MAX: Final = 1_000
+PUT_OFF_LOOKED_AT_MAX: Final = 1_000
+#: Jobs of silent workers that one transaction takes back.
 RECLAIMED_AT_ONCE_MAX: Final = 100
 
 #: Told in the same transaction that a job is due at a time; an engine that delivers notes it there.
@@ -41,6 +46,27 @@ Deliver = Callable[[Connection, UUID, datetime], Awaitable[None]]
 
 async def _nobody_delivers(connection: Connection, job_id: UUID, due_at: datetime) -> None:
     """The table itself is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldJob:
+    """A job in some worker's hands. Its lease changes with every sign of life that the worker gives."""
+
+    id: UUID
+    kind: str
+    key: str
+    token: int
+    reclaims: int
+    lease_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PutOffJob:
+    """A job that waits for its next try."""
+
+    id: UUID
+    token: int
+    due_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +115,7 @@ class JobTable:
 
     async def finish(self, connection: Connection, job: Job) -> None:
         """Close the job with its effect; see JobQueue."""
-        await self._change(connection, statements.FINISH, job, ())
+        await self._change(connection, statements.FINISH, job, self._clock.now())
 
     async def claim(self, connection: Connection, *, limit: int) -> list[Job]:
         """Take jobs that are due, those first that have waited longest."""
@@ -109,12 +135,13 @@ class JobTable:
         return None
 
     async def anything_due(self, database: Database) -> bool:
-        """Whether there may be something to claim or to take back; read without any lock."""
+        """Whether there may be something to claim; read without any lock."""
         return await database.fetch_one(statements.ANY_DUE, (self._clock.now(),)) is not None
 
-    async def anything_expired(self, database: Database) -> bool:
-        """Whether a worker may have fallen silent."""
-        return await database.fetch_one(statements.ANY_EXPIRED, (self._clock.now(),)) is not None
+    async def held(self, database: Database) -> list[HeldJob]:
+        """What workers hold now; whether they live is for a SilenceWatch to say."""
+        rows = await database.fetch(statements.LEASED, (HELD_LOOKED_AT_MAX,))
+        return [_held(row) for row in rows]
 
     async def renew(self, connection: Connection, job: Job) -> bool:
         """Hold the job for another lease; False when it is lost or closed."""
@@ -148,16 +175,31 @@ class JobTable:
 
     async def give_back(self, connection: Connection, job: Job) -> None:
         """The worker stops; another may have the job at once. Raises LeaseLost."""
-        await self._change(connection, statements.GIVE_BACK, job, ())
+        await self._change(connection, statements.GIVE_BACK, job)
 
-    async def reclaim(self, connection: Connection) -> list[Reclaimed]:
-        """Take back jobs whose lease ran out. From the second time on they wait a random moment before they are due.
+    async def reclaim(self, connection: Connection, silent: Sequence[HeldJob]) -> list[Reclaimed]:
+        """Take back jobs whose workers fell silent, but for those that gave a sign of life since they were read.
 
-        So a job that kills its worker soon dies alone, and not with those that happened to be beside it.
+        From the second time on they wait a random moment before they are due, so that a job that kills its worker
+        soon dies alone, and not with those that happened to be beside it.
         """
-        now = self._clock.now()
-        rows = await connection.fetch(statements.EXPIRED, (now, RECLAIMED_AT_ONCE_MAX))
-        return [await self._reclaim_one(connection, row, now) for row in rows]
+        taken = [await self._reclaim_one(connection, job) for job in silent[:RECLAIMED_AT_ONCE_MAX]]
+        return [one for one in taken if one is not None]
+
+    async def retries(self, database: Database) -> list[PutOffJob]:
+        """Jobs that failed and whose next try has not come by this clock, the latest first."""
+        rows = await database.fetch(statements.PUT_OFF, (self._clock.now(), PUT_OFF_LOOKED_AT_MAX))
+        return [PutOffJob(identifier(row, "id"), integer(row, "token"), moment(row, "due_at")) for row in rows]
+
+    async def free_misplanned(self, connection: Connection, jobs: Sequence[PutOffJob]) -> int:
+        """Make due what waits as it was seen; returns how many jobs that were."""
+        freed = 0
+        for job in jobs:
+            row = await connection.fetch_one(statements.FREE, (job.id, job.token, job.due_at, self._clock.now()))
+            if row is not None:
+                freed += 1
+                await self._deliver_waiting(connection, job.id, row)
+        return freed
 
     async def state_of(self, database: Database, job: Job) -> JobState | None:
         """What the job is in now; None when another worker has taken it over since."""
@@ -180,12 +222,12 @@ class JobTable:
         failing_since: datetime | None = None,
     ) -> JobState:
         reason = reason[:REASON_CHARACTERS_MAX].replace("\x00", "\N{REPLACEMENT CHARACTER}")
-        rest = (due_at, state.value, attempts, failing_since, reason)
-        return await self._change(connection, statements.PUT_BACK, job, rest)
+        rest = (self._clock.now(), due_at, state.value, attempts, failing_since, reason)
+        return await self._change(connection, statements.PUT_BACK, job, *rest)
 
-    async def _change(self, connection: Connection, statement: str, job: Job, rest: tuple[object, ...]) -> JobState:
-        """Change a job that is held; `rest` are the parameters after its id, its token and the time."""
-        row = await connection.fetch_one(statement, (job.id, job.token, self._clock.now(), *rest))
+    async def _change(self, connection: Connection, statement: str, job: Job, *rest: object) -> JobState:
+        """Change a job that is held; `rest` are the parameters after its id and its token."""
+        row = await connection.fetch_one(statement, (job.id, job.token, *rest))
         if row is None:
             raise LeaseLost(f"{job.kind} {job.key}")
         await self._deliver_waiting(connection, job.id, row)
@@ -195,18 +237,19 @@ class JobTable:
         if row["state"] == JobState.WAITING:
             await self._deliver(connection, job_id, moment(row, "due_at"))
 
-    async def _reclaim_one(self, connection: Connection, row: Row, now: datetime) -> Reclaimed:
-        reclaims = integer(row, "reclaims") + 1
-        dead = reclaims > RECLAIMS_MAX and not truth(row, "woken")
-        state = JobState.DEAD if dead else JobState.WAITING
+    async def _reclaim_one(self, connection: Connection, job: HeldJob) -> Reclaimed | None:
+        reclaims = job.reclaims + 1
+        state = JobState.DEAD if reclaims > RECLAIMS_MAX else JobState.WAITING
         pause_seconds = 0 if reclaims == 1 else min(2**reclaims, UNCLEAR_SECONDS_MAX) * self._jitter()
-        due_at = now + timedelta(seconds=pause_seconds)
+        due_at = self._clock.now() + timedelta(seconds=pause_seconds)
         reason = f"The worker that did it fell silent, {reclaims} {'time' if reclaims == 1 else 'times'} in a row."
-        job_id = identifier(row, "id")
-        await connection.execute(statements.RECLAIM, (job_id, state.value, due_at, reclaims, reason))
-        if not dead:
-            await self._deliver(connection, job_id, due_at)
-        return Reclaimed(text(row, "kind"), text(row, "key"), state, reclaims)
+        row = await connection.fetch_one(
+            statements.RECLAIM, (job.id, job.token, job.lease_until, state.value, due_at, reclaims, reason)
+        )
+        if row is None:
+            return None
+        await self._deliver_waiting(connection, job.id, row)
+        return Reclaimed(job.kind, job.key, JobState(text(row, "state")), reclaims)
 
 
 def retry_seconds(attempts: int) -> int:
@@ -239,4 +282,15 @@ def _job(row: Row) -> Job:
         attempts=integer(row, "attempts"),
         token=integer(row, "token"),
         failing_since=moment_or_none(row, "failing_since"),
+    )
+
+
+def _held(row: Row) -> HeldJob:
+    return HeldJob(
+        id=identifier(row, "id"),
+        kind=text(row, "kind"),
+        key=text(row, "key"),
+        token=integer(row, "token"),
+        reclaims=integer(row, "reclaims"),
+        lease_until=moment(row, "lease_until"),
     )
