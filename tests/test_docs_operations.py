@@ -9,7 +9,9 @@ from prometheus_client import CollectorRegistry
 from gateway.metrics import Metrics
 from gateway.services.chores import CHORES, SCHEDULES_AT_ONCE_MAX
 from gateway.services.events import inbox
+from gateway.services.jobs.doing import RENEWALS_PER_LEASE
 from gateway.services.jobs.table import LEASE_SECONDS as JOB_LEASE_SECONDS
+from gateway.services.jobs.table import PUT_OFF_SECONDS_MAX
 from gateway.services.marketplace.releases import RELEASED_AT_ONCE_MAX
 from tests.support.documents import ROOT, blocks, first_cells, section, text_of
 
@@ -45,7 +47,10 @@ def levels_in(expression: ast.expr) -> list[str]:
 def test_the_operators_document_tells_the_real_leases() -> None:
     text = text_of("docs/operations.md")
 
-    assert f"when their leases end, after {inbox.LEASE_SECONDS} and {JOB_LEASE_SECONDS:g} seconds" in text
+    assert f"seen their leases stand still for {inbox.LEASE_SECONDS} and {JOB_LEASE_SECONDS:g} seconds" in text
+    assert f"renewed every {JOB_LEASE_SECONDS / RENEWALS_PER_LEASE:g} seconds" in text
+    assert f"stand still for {JOB_LEASE_SECONDS:g}, whatever the clocks" in text
+    assert inbox.PUT_OFF_SECONDS_MAX == PUT_OFF_SECONDS_MAX == 300  # "waits untouched for five minutes"
     assert f"lost its lease of {JOB_LEASE_SECONDS:g} seconds" in text
     assert f"After {inbox.LEASE_SECONDS} seconds others take its events over" in text
 

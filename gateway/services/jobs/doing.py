@@ -94,7 +94,7 @@ class Doer:
     async def free_what_is_stuck(self) -> None:
         """Free what workers held that died, or put off too far, unless that was looked for a moment ago."""
         now, last = self._billing.clock.now(), self._looked_at
-        if last is None or abs(now - last) >= self._lease_length / LOOKS_PER_LEASE:
+        if last is None or abs(now - last) * LOOKS_PER_LEASE >= self._lease_length:
             self._looked_at = now
             await self.take_back()
             await self.free_misplanned()
