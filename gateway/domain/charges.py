@@ -30,10 +30,11 @@ class Call:
 
 
 class ChargeState(StrEnum):
-    """Where the creator's net is.
+    """Where the creator's net is, less what of it is lost.
 
     pending -> available once its hold is over; held while the deposit it came from is disputed, then back or lost;
-    own (a creator's call of its own tool) is never payable; reversed went back to the consumer.
+    own (a creator's call of its own tool) is never payable; reversed went back to the consumer. Lost is lost whole:
+    of a charge that is lost in part, the rest goes on as before.
     """
 
     PENDING = "pending"
@@ -95,6 +96,14 @@ def earned_account(creator_id: UUID, state: ChargeState) -> Account:
             return BAD_DEBT
         case ChargeState.AVAILABLE | ChargeState.REVERSED:
             return available(creator_id)
+
+
+def net_of_loss(*, lost_micros: int, gross_micros: int, net_micros: int) -> int:
+    """What a creator gives up when so much of a call's gross is lost; the platform's share is the rest of it.
+
+    Of parts that are lost one by one, each costs the difference to what was lost before, so that they always add up.
+    """
+    return net_micros * lost_micros // gross_micros
 
 
 def charge_draft(call: Call, listing: Listing, split: Split) -> EntryDraft:

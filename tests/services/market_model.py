@@ -34,6 +34,21 @@ class ModelCharge:
     state: str
     reason: str | None = None
     dispute: "ModelDispute | None" = None
+    losses: dict[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def lost(self) -> int:
+        """What of the gross is lost, whichever disputes it was."""
+        return sum(self.losses.values())
+
+    @property
+    def net_left(self) -> int:
+        """The creator's share of what is not lost, in its favour where it does not come out even."""
+        return -(-self.net * (self.gross - self.lost) // self.gross)
+
+    @property
+    def fee_left(self) -> int:
+        return self.gross - self.lost - self.net_left
 
 
 @dataclass(eq=False)
@@ -184,7 +199,7 @@ class ModelMarket:
             return "unknown"
         if charge.state == "reversed":
             return "again" if charge.reason == reason else "conflict"
-        if charge.state == "lost":
+        if charge.lost:
             return "lost"
         charge.state, charge.reason = "reversed", reason
         self.purses[consumer].put(charge, charge.gross)
@@ -229,18 +244,18 @@ class ModelMarket:
                 if charge.state in {"pending", "available"}:
                     charge.state, charge.dispute = "held", dispute
             return
-        lost_before = set(self._of(dispute, "lost"))
-        lost: set[ModelCharge] = set()
-        if dispute.state == "lost":
-            rest = dispute.owed
-            for charge in reversed(paid):
-                losable = charge in lost_before or charge.state in {"pending", "available", "held", "own"}
-                if losable and charge.gross <= rest:
-                    rest -= charge.gross
-                    lost.add(charge)
-        for charge in lost:
-            charge.state, charge.dispute = "lost", dispute
-        for charge in (lost_before - lost) | set(self._of(dispute, "held")):
+        # Of the newest call as much as was written off, then of the one before, until all of that is accounted for.
+        rest = dispute.owed if dispute.state == "lost" else 0
+        for charge in reversed(paid):
+            others = charge.lost - charge.losses.get(dispute.id, 0)
+            part = 0 if charge.state == "reversed" else min(rest, charge.gross - others)
+            rest -= part
+            charge.losses[dispute.id] = part
+            if charge.state != "reversed" and charge.lost == charge.gross:
+                charge.state, charge.dispute = "lost", None
+            elif charge.state == "lost":
+                self._free(charge, dispute, now)
+        for charge in list(self._of(dispute, "held")):
             self._free(charge, dispute, now)
 
     def _free(self, charge: ModelCharge, dispute: ModelDispute, now: datetime) -> None:
@@ -298,7 +313,7 @@ class ModelMarket:
         return (c for c in self.charges.values() if c.dispute is dispute and c.state in states)
 
     def net_of(self, creator: str, *states: str) -> int:
-        return sum(c.net for c in self.charges.values() if c.creator == creator and c.state in states)
+        return sum(c.net_left for c in self.charges.values() if c.creator == creator and c.state in states)
 
     def accounts_of(self, person: str) -> dict[str, int]:
         """What each account of a person holds, empty ones left out."""
@@ -317,7 +332,7 @@ class ModelMarket:
         return {
             "stripe": stripe + sum(d.withdrawn for d in self.disputes.values()),
             "fees": sum(c.fee for c in self.charges.values() if c.state != "reversed"),
-            "bad_debt": sum(c.net for c in self.charges.values() if c.state == "lost")
+            "bad_debt": sum(c.net - c.net_left for c in self.charges.values())
             - sum(d.owed for d in self.disputes.values() if d.state == "lost"),
         }
 
@@ -326,6 +341,6 @@ class ModelMarket:
         days: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         for c in self.charges.values():
             if c.creator == creator and c.state not in {"reversed", "lost"}:
-                for place, part in enumerate((c.gross, c.fee, c.net, 1)):
+                for place, part in enumerate((c.gross - c.lost, c.fee_left, c.net_left, 1)):
                     days[c.day.isoformat()][place] += part
         return {day: (total[0], total[1], total[2], total[3]) for day, total in days.items()}

@@ -179,9 +179,9 @@ class MarketMachine(RuleBasedStateMachine):
         market, orm = self.market, self.market.database.orm
         names = {market.customer_id(name): name for name in {*CONSUMERS, *CREATORS}}
         charges = await ToolCharge.filter(consumer_id__in=list(names)).using_db(orm)
-        assert {(names[row.consumer_id], row.call_id): (row.state, row.available_at) for row in charges} == {
-            key: (charge.state, charge.available_at) for key, charge in self.model.charges.items()
-        }
+        assert {
+            (names[row.consumer_id], row.call_id): (row.state, row.available_at, row.lost_micros) for row in charges
+        } == {key: (charge.state, charge.available_at, charge.lost) for key, charge in self.model.charges.items()}
         ids = list(self.model.disputes)
         rows = await DepositDispute.filter(id__in=ids).using_db(orm) if ids else []
         assert {row.id: (row.state, row.withdrawn_micros, row.owed_micros) for row in rows} == {

@@ -37,8 +37,7 @@ _DAYS: Final = """
                 WHERE creator_id > $1 ORDER BY creator_id LIMIT $2) AS earners) AS creators
         ORDER BY creator_id LIMIT $2),
     sold AS (
-        SELECT c.creator_id, {utc_day} AS day, sum(c.gross_micros) AS gross_micros, sum(c.fee_micros) AS fee_micros,
-            sum(c.net_micros) AS net_micros, count(*) AS calls
+        SELECT c.creator_id, {utc_day} AS day, {standing}, count(*) AS calls
         FROM tool_charge AS c JOIN batch AS b ON b.creator_id = c.creator_id
         WHERE c.state NOT IN ('reversed', 'lost') GROUP BY c.creator_id, {utc_day}),
     dates AS (
@@ -60,8 +59,7 @@ _ROWS: Final = "SELECT day, calls FROM earnings_day WHERE creator_id = $1 AND da
 # Some days of one creator; its charges of those days lie between two ids, for ids begin with their time.
 _SOME_DAYS: Final = """
     WITH sold AS (
-        SELECT {utc_day} AS day, sum(c.gross_micros) AS gross_micros, sum(c.fee_micros) AS fee_micros,
-            sum(c.net_micros) AS net_micros, count(*) AS calls
+        SELECT {utc_day} AS day, {standing}, count(*) AS calls
         FROM tool_charge AS c
         WHERE c.creator_id = $1 AND c.id >= $4 AND c.id <= $5 AND c.state NOT IN ('reversed', 'lost')
             AND {utc_day} > $2 AND {utc_day} <= $3 GROUP BY {utc_day}),
@@ -78,9 +76,18 @@ _SOME_DAYS: Final = """
     LEFT JOIN sold AS s ON s.day = k.day
     ORDER BY k.day"""
 
+_STANDING: Final = (
+    "sum(c.gross_micros - c.lost_micros) AS gross_micros, "
+    "sum(c.fee_micros - (c.lost_micros - c.lost_net_micros)) AS fee_micros, "
+    "sum(c.net_micros - c.lost_net_micros) AS net_micros"
+)
 _WORDS: Final[dict[Dialect, dict[str, str]]] = {
-    "postgres": {"utc_day": "to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')", "id_type": "uuid"},
-    "sqlite": {"utc_day": "substr(c.created_at, 1, 10)", "id_type": "text"},
+    "postgres": {
+        "standing": _STANDING,
+        "utc_day": "to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+        "id_type": "uuid",
+    },
+    "sqlite": {"standing": _STANDING, "utc_day": "substr(c.created_at, 1, 10)", "id_type": "text"},
 }
 #: Days of one creator that are listed at once.
 DAYS_AT_ONCE_MAX: Final = 366

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from gateway.db import Dialect, Row
-from gateway.domain.charges import Call, ChargeState, Listing, charge_draft
+from gateway.domain.charges import Call, ChargeState, Listing, charge_draft, net_of_loss
 from gateway.domain.ledger import EntryKind, MalformedEntry
 from gateway.domain.money import cents_to_micros
 from gateway.domain.tools import Split, split_price
@@ -68,8 +68,24 @@ def _judge_charge(row: Row) -> Iterator[Fault]:
     state = row["state"]
     if (state == ChargeState.REVERSED) != (row["reversal_id"] is not None):
         yield Fault("charge-reversal", charge_id, f"The charge is {state}, which its reversal in the ledger denies.")
-    if state != ChargeState.REVERSED and (state == ChargeState.OWN) != (consumer_id == creator_id):
+    yield from _judge_loss(row)
+    is_over = state in {ChargeState.REVERSED, ChargeState.LOST}
+    if not is_over and (state == ChargeState.OWN) != (consumer_id == creator_id):
         yield Fault("charge-own", charge_id, f"The charge of {consumer_id} to {creator_id} is {state}.")
+
+
+def _judge_loss(row: Row) -> Iterator[Fault]:
+    charge_id, state = str(row["id"]), row["state"]
+    gross, net, lost, lost_net, losses = (
+        as_int(row[column])
+        for column in ("gross_micros", "net_micros", "lost_micros", "lost_net_micros", "losses_micros")
+    )
+    if lost != losses:
+        yield Fault("charge-loss", charge_id, f"{lost} of the charge is lost; the disputes say {losses}.")
+    if lost_net != net_of_loss(lost_micros=lost, gross_micros=gross, net_micros=net):
+        yield Fault("charge-loss", charge_id, f"{lost_net} is not the creator's part of {lost}.")
+    if (state == ChargeState.LOST) != (lost == gross) or (state == ChargeState.REVERSED and lost):
+        yield Fault("charge-loss", charge_id, f"The charge is {state} with {lost} of {gross} lost.")
 
 
 def _judge_earned(row: Row) -> Iterator[Fault]:

@@ -21,7 +21,9 @@ ENTRIES: Final = """
 
 CHARGES: Final = """
     SELECT c.id, c.consumer_id, c.call_id, c.tool_id, c.creator_id, c.gross_micros, c.fee_micros, c.net_micros,
-        c.fee_bps, c.wallet_after_micros, c.state, e.idem, e.digest, p.balance_after_micros AS wallet_micros,
+        c.fee_bps, c.wallet_after_micros, c.state, c.lost_micros, c.lost_net_micros,
+        (SELECT coalesce(sum(l.gross_micros), 0) FROM charge_loss AS l WHERE l.charge_id = c.id) AS losses_micros,
+        e.idem, e.digest, p.balance_after_micros AS wallet_micros,
         r.id AS reversal_id
     FROM (SELECT * FROM tool_charge WHERE id > $1 ORDER BY id LIMIT $2) AS c
     LEFT JOIN ledger_entry AS e ON e.id = c.id
@@ -41,7 +43,7 @@ def _earned(kind: str, charges: str, *, other: str = "0") -> str:
 def _charges(state: str) -> str:
     """A state that has an index of its own: its sum costs what is in it, not what was ever sold."""
     return (
-        "(SELECT coalesce(sum(c.net_micros), 0) FROM tool_charge AS c "
+        "(SELECT coalesce(sum(c.net_micros - c.lost_net_micros), 0) FROM tool_charge AS c "
         f"WHERE c.creator_id = a.owner_id AND c.state = '{state}')"
     )
 

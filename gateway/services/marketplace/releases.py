@@ -24,13 +24,15 @@ RELEASED_AT_ONCE_MAX: Final = 500
 #: Such transactions for one creator, before that creator's payout is judged.
 BATCHES_OF_A_CREATOR_MAX: Final = 20
 
+#: What is not lost of a charge goes to its creator.
+_LEFT = "SELECT id, creator_id, net_micros - lost_net_micros AS net_micros FROM tool_charge"
 #: Whoever reverses or freezes a charge locks its row too; one that is locked is left for the next round.
 _DUE = (
-    "SELECT id, creator_id, net_micros FROM tool_charge WHERE state = 'pending' AND available_at <= $1 {but}"
+    f"{_LEFT} WHERE state = 'pending' AND available_at <= $1 {{but}}"
     "ORDER BY available_at LIMIT $2 FOR UPDATE SKIP LOCKED"
 )
 _DUE_OF_A_CREATOR = (
-    "SELECT id, creator_id, net_micros FROM tool_charge WHERE creator_id = $3 AND state = 'pending' "
+    f"{_LEFT} WHERE creator_id = $3 AND state = 'pending' "
     "AND available_at <= $1 ORDER BY available_at LIMIT $2 FOR UPDATE SKIP LOCKED"
 )
 _ANY_DUE = "SELECT 1 AS one FROM tool_charge WHERE creator_id = $1 AND state = 'pending' AND available_at <= $2 LIMIT 1"

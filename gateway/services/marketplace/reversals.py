@@ -46,8 +46,9 @@ async def reverse_charge(
                     f"Call {call_id!r} was reversed before, for another reason.", path=("input", "reason")
                 )
             return charge, False
-        if charge.state == ChargeState.LOST:
-            raise InvalidInput("A lost dispute took this charge's money back already.", path=("input", "callId"))
+        if charge.lost_micros:
+            some = "" if charge.state == ChargeState.LOST else "a part of "
+            raise InvalidInput(f"A lost dispute took {some}this charge's money back already.", path=("input", "callId"))
         await _reverse(connection, charge, reason=reason, operator=operator, now=now)
         return await ToolCharge.get(id=charge.id, using_db=connection.orm), True
 

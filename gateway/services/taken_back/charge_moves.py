@@ -1,15 +1,15 @@
 """Moving the nets of disputed charges, many in one transaction: marks, ledger, days and events, a statement each."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from gateway.db import Connection, Dialect, Row
 from gateway.db.batches import list_parameter, row_parameters
-from gateway.domain.charges import ChargeState, earned_account
+from gateway.domain.charges import ChargeState, earned_account, net_of_loss
 from gateway.domain.ids import new_id
 from gateway.domain.ledger import EntryDraft, EntryKind, Line
 from gateway.services.ledger import Reader, record_many
@@ -19,11 +19,12 @@ from gateway.services.taken_back.provenance import Stretch
 
 _CHARGE: Final = (
     "c.id, c.consumer_id, c.creator_id, c.tool_id, c.gross_micros, c.fee_micros, c.net_micros, c.state, "
-    "c.available_at, c.dispute_id, c.created_at, p.seq"
+    "c.available_at, c.dispute_id, c.created_at, c.lost_micros, c.lost_net_micros, p.seq, coalesce((SELECT "
+    "l.gross_micros FROM charge_loss AS l WHERE l.charge_id = c.id AND l.dispute_id = $2), 0) AS lost_here_micros"
 )
 _BOUGHT: Final = (
     f"SELECT {_CHARGE} FROM posting AS p JOIN tool_charge AS c ON c.id = p.entry_id "
-    "WHERE p.account_id = $1 AND p.seq >= $2 AND p.seq <= $3 AND p.amount_micros < 0 AND c.net_micros > 0 "
+    "WHERE p.account_id = $1 AND p.seq >= $3 AND p.seq <= $4 AND p.amount_micros < 0 AND c.net_micros > 0 "
     "ORDER BY p.seq"
 )
 _LOCKED: Final = (
@@ -32,18 +33,37 @@ _LOCKED: Final = (
 )
 _MARK: Final[dict[Dialect, str]] = {
     "postgres": """
-        UPDATE tool_charge SET state = m.state, dispute_id = m.dispute_id
-        FROM unnest($1::uuid[], $2::text[], $3::text[]) AS m (id, state, dispute_id) WHERE tool_charge.id = m.id""",
+        UPDATE tool_charge SET state = m.state, dispute_id = m.dispute_id, lost_micros = m.lost_micros,
+            lost_net_micros = m.lost_net_micros
+        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
+            AS m (id, state, dispute_id, lost_micros, lost_net_micros) WHERE tool_charge.id = m.id""",
     "sqlite": """
-        UPDATE tool_charge SET state = m.state, dispute_id = m.dispute_id
+        UPDATE tool_charge SET state = m.state, dispute_id = m.dispute_id, lost_micros = m.lost_micros,
+            lost_net_micros = m.lost_net_micros
         FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS state,
-            json_extract(value, '$[2]') AS dispute_id FROM json_each($1)) AS m WHERE tool_charge.id = m.id""",
+            json_extract(value, '$[2]') AS dispute_id, json_extract(value, '$[3]') AS lost_micros,
+            json_extract(value, '$[4]') AS lost_net_micros FROM json_each($1)) AS m WHERE tool_charge.id = m.id""",
 }
+_LOST_NOW: Final = "ON CONFLICT (charge_id, dispute_id) DO UPDATE SET gross_micros = excluded.gross_micros"
+_NOTE_LOSSES: Final[dict[Dialect, str]] = {
+    "postgres": f"""
+        INSERT INTO charge_loss (charge_id, dispute_id, gross_micros)
+        SELECT l.* FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS l {_LOST_NOW}""",
+    "sqlite": f"""
+        INSERT INTO charge_loss (charge_id, dispute_id, gross_micros)
+        SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+        FROM json_each($1) WHERE true {_LOST_NOW}""",
+}
+#: What goes from one account of a creator to another is one entry; LOST stands for the platform's loss.
+_Route: TypeAlias = tuple[UUID, ChargeState, ChargeState]
 
 
 @dataclass(frozen=True, slots=True)
 class DisputedCharge:
-    """A charge as it stands, and where it stands in its consumer's wallet."""
+    """A charge as it stands, and where it stands in its consumer's wallet.
+
+    `lost_micros` of the gross is lost, `lost_here_micros` of that because of the dispute that is being settled.
+    """
 
     id: UUID
     consumer_id: UUID
@@ -56,33 +76,76 @@ class DisputedCharge:
     available_at: datetime
     dispute_id: str | None
     created_at: datetime
+    lost_micros: int
+    lost_net_micros: int
+    lost_here_micros: int
     seq: int
+
+    @property
+    def losable_micros(self) -> int:
+        """What of the gross the dispute that is being settled can lose, or has lost."""
+        if self.state is ChargeState.REVERSED:
+            return 0
+        return self.gross_micros - self.lost_micros + self.lost_here_micros
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Where the net of a charge goes, and which dispute has it then."""
+    """Where what is left of a charge's net goes, which dispute has it then, and what this dispute has lost of it."""
 
     charge: DisputedCharge
     goal: ChargeState
     dispute_id: str | None
+    lost_here_micros: int
 
     @property
-    def route(self) -> tuple[UUID, ChargeState, ChargeState]:
-        """What goes from one account of a creator to another is one entry."""
-        return self.charge.creator_id, self.charge.state, self.goal
+    def lost_micros(self) -> int:
+        return self.charge.lost_micros - self.charge.lost_here_micros + self.lost_here_micros
+
+    @property
+    def lost_net_micros(self) -> int:
+        return net_of_loss(
+            lost_micros=self.lost_micros, gross_micros=self.charge.gross_micros, net_micros=self.charge.net_micros
+        )
+
+    @property
+    def changes_anything(self) -> bool:
+        charge = self.charge
+        stands = (charge.state, charge.dispute_id, charge.lost_here_micros)
+        return stands != (self.goal, self.dispute_id, self.lost_here_micros)
+
+    @property
+    def loss_route(self) -> _Route:
+        """The way of what is lost, or no longer lost."""
+        charge = self.charge
+        if self.lost_micros > charge.lost_micros:
+            return charge.creator_id, charge.state, ChargeState.LOST
+        return charge.creator_id, ChargeState.LOST, self.goal
+
+    def flows(self) -> Iterator[tuple[_Route, int]]:
+        """Which amounts go which way: the part that is lost or found again, and the rest where it goes to."""
+        charge = self.charge
+        yield self.loss_route, abs(self.lost_net_micros - charge.lost_net_micros)
+        rest_micros = charge.net_micros - max(self.lost_net_micros, charge.lost_net_micros)
+        yield (charge.creator_id, charge.state, self.goal), rest_micros
 
 
-async def bought_within(reader: Reader, wallet_id: UUID, window: Stretch) -> list[DisputedCharge]:
+async def bought_within(reader: Reader, wallet_id: UUID, window: Stretch, *, dispute_id: str) -> list[DisputedCharge]:
     """The charges in a part of a wallet's history that earned somebody something, oldest first."""
-    return [_charge(row) for row in await reader.fetch(_BOUGHT, (wallet_id, window.first, window.last))]
+    rows = await reader.fetch(_BOUGHT, (wallet_id, dispute_id, window.first, window.last))
+    return [_charge(row) for row in rows]
 
 
-async def lock_charges(connection: Connection, wallet_id: UUID, ids: Collection[UUID]) -> list[DisputedCharge]:
-    """These charges of one consumer as they stand, locked in the order of their ids; oldest first."""
-    match = "IN (SELECT value FROM json_each($2))" if connection.dialect == "sqlite" else "= ANY($2::uuid[])"
+async def lock_charges(
+    connection: Connection, wallet_id: UUID, ids: Collection[UUID], *, dispute_id: str
+) -> list[DisputedCharge]:
+    """These charges of one consumer as they stand, locked in the order of their ids; oldest first.
+
+    The caller holds the customer, so what disputes lost of them stands still too.
+    """
+    match = "IN (SELECT value FROM json_each($3))" if connection.dialect == "sqlite" else "= ANY($3::uuid[])"
     rows = await connection.fetch(
-        _LOCKED.format(listed=match), (wallet_id, list_parameter(connection.dialect, sorted(ids)))
+        _LOCKED.format(listed=match), (wallet_id, dispute_id, list_parameter(connection.dialect, sorted(ids)))
     )
     return sorted((_charge(row) for row in rows), key=lambda charge: charge.seq)
 
@@ -96,14 +159,14 @@ async def post_moves(connection: Connection, moves: Sequence[Move], *, ref: str,
     """
     if not moves:
         return
-    marks = [(move.charge.id, move.goal.value, move.dispute_id) for move in moves]
-    await connection.execute(_MARK[connection.dialect], row_parameters(connection.dialect, marks))
-    nets: dict[tuple[UUID, ChargeState, ChargeState], int] = defaultdict(int)
+    await _mark(connection, moves, dispute_id=ref)
+    micros: dict[_Route, int] = defaultdict(int)
     for move in moves:
-        nets[move.route] += move.charge.net_micros
-    routes = [(who, source, goal) for who, source, goal in sorted(nets) if _changes_account(who, source, goal)]
-    entries: dict[tuple[UUID, ChargeState, ChargeState], UUID] = {}
-    drafts = [_draft(*route, net_micros=nets[route], ref=ref, now=now) for route in routes]
+        for route, part in move.flows():
+            micros[route] += part
+    routes = [route for route in sorted(micros) if micros[route] and _changes_account(*route)]
+    entries: dict[_Route, UUID] = {}
+    drafts = [_draft(*route, net_micros=micros[route], ref=ref, now=now) for route in routes]
     for route, outcome in zip(routes, await record_many(connection, drafts, now=now), strict=True):
         if isinstance(outcome, Exception):
             raise outcome
@@ -111,26 +174,46 @@ async def post_moves(connection: Connection, moves: Sequence[Move], *, ref: str,
     await _tell_creators(connection, moves, entries, now)
 
 
+async def _mark(connection: Connection, moves: Sequence[Move], *, dispute_id: str) -> None:
+    dialect = connection.dialect
+    marks = [
+        (move.charge.id, move.goal.value, move.dispute_id, move.lost_micros, move.lost_net_micros) for move in moves
+    ]
+    await connection.execute(_MARK[dialect], row_parameters(dialect, marks))
+    losses = [
+        (move.charge.id, dispute_id, move.lost_here_micros)
+        for move in moves
+        if move.lost_here_micros != move.charge.lost_here_micros
+    ]
+    if losses:
+        await connection.execute(_NOTE_LOSSES[dialect], row_parameters(dialect, losses))
+
+
 async def _tell_creators(
-    connection: Connection,
-    moves: Sequence[Move],
-    entries: dict[tuple[UUID, ChargeState, ChargeState], UUID],
-    now: datetime,
+    connection: Connection, moves: Sequence[Move], entries: dict[_Route, UUID], now: datetime
 ) -> None:
-    """What is lost, or no longer lost, shows in the creators' days and statements; what is frozen does not."""
+    """What is lost, or no longer lost, shows in the creators' days and statements; what is frozen does not.
+
+    A sale counts on its day as long as a part of it stands.
+    """
     days: dict[tuple[UUID, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     events: list[DisputeEvent] = []
     for move in moves:
         charge = move.charge
-        if ChargeState.LOST not in {charge.state, move.goal}:
+        gross_micros = charge.lost_micros - move.lost_micros
+        if not gross_micros:
             continue
-        sign = -1 if move.goal is ChargeState.LOST else 1
+        net_micros = charge.lost_net_micros - move.lost_net_micros
+        calls = (charge.state is ChargeState.LOST) - (move.goal is ChargeState.LOST)
         day = days[charge.creator_id, charge.created_at.date().isoformat()]
-        for place, part in enumerate((charge.gross_micros, charge.fee_micros, charge.net_micros, 1)):
-            day[place] += sign * part
-        events.append(DisputeEvent(charge.creator_id, charge.tool_id, entries[move.route], sign * charge.net_micros))
-    if events:
+        for place, part in enumerate((gross_micros, gross_micros - net_micros, net_micros, calls)):
+            day[place] += part
+        if net_micros:
+            entry_id = entries[move.loss_route]
+            events.append(DisputeEvent(charge.creator_id, charge.tool_id, entry_id, net_micros))
+    if days:
         await correct_days(connection, days)
+    if events:
         await add_dispute_events(connection, events, now=now)
 
 
@@ -168,5 +251,8 @@ def _charge(row: Row) -> DisputedCharge:
         available_at=as_time(row["available_at"]),
         dispute_id=as_optional_text(row["dispute_id"]),
         created_at=as_time(row["created_at"]),
+        lost_micros=as_int(row["lost_micros"]),
+        lost_net_micros=as_int(row["lost_net_micros"]),
+        lost_here_micros=as_int(row["lost_here_micros"]),
         seq=as_int(row["seq"]),
     )

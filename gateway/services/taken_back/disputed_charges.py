@@ -25,9 +25,13 @@ MOVED_AT_ONCE_MAX: Final = 500
 TURNS_MAX: Final = 5
 
 _FREEZABLE: Final = frozenset({ChargeState.PENDING, ChargeState.AVAILABLE})
+_HELD: Final = "SELECT id FROM tool_charge WHERE dispute_id = $1 AND state = 'held'"
+#: What a dispute still has of charges, by whether it is won.
+_TO_FREE: Final = {
+    False: f"{_HELD} LIMIT $2",
+    True: f"{_HELD} UNION SELECT charge_id FROM charge_loss WHERE dispute_id = $1 AND gross_micros > 0 LIMIT $2",
+}
 _Decision: TypeAlias = Callable[[Sequence[DisputedCharge]], list[Move]]
-_TAKEN: Final = frozenset({ChargeState.HELD, ChargeState.LOST})
-_LOSABLE: Final = _FREEZABLE | {ChargeState.HELD, ChargeState.OWN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +71,9 @@ class _OthersTurned(Exception):
 async def settle_creators(billing: Billing, round_: Round) -> bool:
     """Do what is left to do of a round; False when a newer one has taken over, which does all of it.
 
-    Open: all the deposit paid is frozen. Lost: the newest of it that comes to no more than was written off is lost,
-    and what the customer has paid for after all is freed. Won: everything is freed, also what was lost before.
+    Open: all the deposit paid is frozen. Lost: the newest of it that comes to what was written off is lost, the oldest
+    call of that in part, and what the customer has paid for after all is freed. Won: everything is freed, also what
+    was lost before.
 
     The histories are read outside of transactions, because they do not change any more, and a bounded part at a time.
     What is moved already is not moved again, so whoever comes after a crash goes on where it happened.
@@ -98,15 +103,15 @@ class _Settling:
 
     async def freeze(self) -> None:
         for window in await self._windows():
-            charges = await bought_within(self._database, self._wallet_id, window)
+            charges = await self._bought_within(window)
             ids = [move.charge.id for move in self._freezing(charges)]
             if ids:
                 await self._step(ids, self._freezing, frees=False)
 
     async def lose(self) -> None:
-        """Lose the newest charges that fit, free the others, and make sure that no more are lost.
+        """Lose the newest of the charges, free the others, and make sure that no more is lost.
 
-        Two workers may do this at once while a charge that another dispute had lost comes free.
+        Two workers may do this at once while what another dispute had lost comes free.
         """
         for _ in range(TURNS_MAX):
             await self._lose_newest()
@@ -116,63 +121,64 @@ class _Settling:
 
     async def free(self) -> None:
         """Free what this dispute still holds, and what it lost if it is won."""
-        states = [ChargeState.HELD, *([ChargeState.LOST] if self._round.state is DisputeState.WON else [])]
-        listed = ", ".join(f"'{state.value}'" for state in states)
+        is_won = self._round.state is DisputeState.WON
 
         def freeing(charges: Sequence[DisputedCharge]) -> list[Move]:
-            return [self._freed(charge) for charge in charges if charge.state in states and self._is_ours(charge)]
+            moves = [self._settled(charge, 0 if is_won else charge.lost_here_micros) for charge in charges]
+            return [move for move in moves if move.changes_anything]
 
-        while rows := await self._database.fetch(
-            f"SELECT id FROM tool_charge WHERE dispute_id = $1 AND state IN ({listed}) LIMIT $2",
-            (self._round.dispute_id, MOVED_AT_ONCE_MAX),
-        ):
+        while rows := await self._database.fetch(_TO_FREE[is_won], (self._round.dispute_id, MOVED_AT_ONCE_MAX)):
             await self._step([as_uuid(row["id"]) for row in rows], freeing, frees=True)
 
     async def _lose_newest(self) -> None:
         rest = self._round.owed_micros
         for window in reversed(await self._windows()):
-            charges = await bought_within(self._database, self._wallet_id, window)
+            charges = await self._bought_within(window)
             if self._losing(charges, rest):
                 charges = await self._step([c.id for c in charges], partial(self._losing, rest=rest), frees=True)
-            rest -= sum(charge.gross_micros for charge in self._lost_of(charges, rest))
+            rest -= min(rest, sum(charge.losable_micros for charge in charges))
 
     def _freezing(self, charges: Sequence[DisputedCharge]) -> list[Move]:
-        return [self._move(charge, ChargeState.HELD) for charge in charges if charge.state in _FREEZABLE]
-
-    def _losing(self, charges: Sequence[DisputedCharge], rest: int) -> list[Move]:
-        lost = {charge.id: charge for charge in self._lost_of(charges, rest)}
-        taken = [self._move(one, ChargeState.LOST) for one in lost.values() if one.state is not ChargeState.LOST]
-        return taken + [
-            self._freed(charge)
+        return [
+            Move(charge, ChargeState.HELD, self._round.dispute_id, charge.lost_here_micros)
             for charge in charges
-            if charge.id not in lost and charge.state in _TAKEN and self._is_ours(charge)
+            if charge.state in _FREEZABLE
         ]
 
-    def _lost_of(self, charges: Sequence[DisputedCharge], rest: int) -> list[DisputedCharge]:
-        """Those that are lost, or have to be, when so much of the loss is left: newest first, each that still fits."""
-        found: list[DisputedCharge] = []
+    def _losing(self, charges: Sequence[DisputedCharge], rest: int) -> list[Move]:
+        """When so much of the loss is left: newest first, each whole, until what is left covers one in part only."""
+        moves: list[Move] = []
         for charge in reversed(charges):
-            losable = charge.state in _LOSABLE or (charge.state is ChargeState.LOST and self._is_ours(charge))
-            if losable and charge.gross_micros <= rest:
-                rest -= charge.gross_micros
-                found.append(charge)
-        return found
+            part = min(rest, charge.losable_micros)
+            rest -= part
+            moves.append(self._settled(charge, part))
+        return [move for move in moves if move.changes_anything]
 
-    def _freed(self, charge: DisputedCharge) -> Move:
+    def _settled(self, charge: DisputedCharge, lost_here_micros: int) -> Move:
+        """How a charge stands once this dispute is decided and has lost so much of it."""
+        if charge.state is ChargeState.REVERSED:
+            return Move(charge, charge.state, charge.dispute_id, lost_here_micros)
+        if lost_here_micros == charge.losable_micros:
+            return Move(charge, ChargeState.LOST, None, lost_here_micros)
+        if charge.state is ChargeState.LOST or (charge.state is ChargeState.HELD and self._is_ours(charge)):
+            return self._freed(charge, lost_here_micros)
+        return Move(charge, charge.state, charge.dispute_id, lost_here_micros)
+
+    def _freed(self, charge: DisputedCharge, lost_here_micros: int) -> Move:
         """Back to where it would be; another dispute goes on holding it, and a hold that is not over goes on."""
         if charge.consumer_id == charge.creator_id:
-            return Move(charge, ChargeState.OWN, None)
+            return Move(charge, ChargeState.OWN, None, lost_here_micros)
         for claim in reversed(self._claims or ()):
             if covers(claim.stretches, charge.seq):
-                return Move(charge, ChargeState.HELD, claim.dispute_id)
+                return Move(charge, ChargeState.HELD, claim.dispute_id, lost_here_micros)
         over = charge.available_at <= self._now
-        return Move(charge, ChargeState.AVAILABLE if over else ChargeState.PENDING, None)
+        return Move(charge, ChargeState.AVAILABLE if over else ChargeState.PENDING, None, lost_here_micros)
 
     def _is_ours(self, charge: DisputedCharge) -> bool:
         return charge.dispute_id == self._round.dispute_id
 
-    def _move(self, charge: DisputedCharge, goal: ChargeState) -> Move:
-        return Move(charge, goal, self._round.dispute_id)
+    async def _bought_within(self, window: Stretch) -> list[DisputedCharge]:
+        return await bought_within(self._database, self._wallet_id, window, dispute_id=self._round.dispute_id)
 
     async def _windows(self) -> list[Stretch]:
         """What the deposit paid, oldest first, in parts that one transaction can move."""
@@ -195,7 +201,7 @@ class _Settling:
             await self._begin(connection)
             if frees and await self._others(connection) != self._known():
                 raise _OthersTurned
-            charges = await lock_charges(connection, self._wallet_id, ids)
+            charges = await lock_charges(connection, self._wallet_id, ids, dispute_id=self._round.dispute_id)
             await post_moves(connection, decide(charges), ref=self._round.dispute_id, now=self._now)
             return charges
 
@@ -218,8 +224,8 @@ class _Settling:
 
     async def _lost_micros(self) -> int:
         row = await self._database.fetch_one(
-            "SELECT coalesce(sum(gross_micros), 0) AS gross_micros FROM tool_charge "
-            "WHERE dispute_id = $1 AND state = 'lost'",
+            "SELECT coalesce(sum(gross_micros), 0) AS gross_micros FROM charge_loss "
+            "WHERE dispute_id = $1 AND gross_micros > 0",
             (self._round.dispute_id,),
         )
         assert row is not None, "a sum is always one row"
