@@ -68,6 +68,7 @@ class ModelDispute:
     withdrawn: int = 0
     owed: int = 0
     diary_read_to: int = 0
+    write_offs_before: int = 0
 
 
 @dataclass(eq=False)
@@ -96,6 +97,7 @@ class Purse:
     debtors: list[ModelDeposit] = field(default_factory=list[ModelDeposit])
     clears_at: datetime | None = None
     diary: list[Spent] = field(default_factory=list[Spent])
+    written_off: list[tuple["ModelDispute", int]] = field(default_factory=list[tuple["ModelDispute", int]])
 
     @property
     def balance(self) -> int:
@@ -219,23 +221,48 @@ class ModelMarket:
         self.disputes[dispute.id] = dispute
         before, withdrawn = dispute.state, withdrawn_cents * MICROS_PER_CENT
         change, dispute.withdrawn = withdrawn - dispute.withdrawn, withdrawn
+        revived: dict[ModelDispute, int] = {}
         consumer = dispute.deposit.consumer
         written_off = dispute.owed if before == "lost" else 0
         if change > 0:
             dispute.owed += self._take_back(dispute.deposit, change)
             dispute.diary_read_to = len(self.purses[consumer].diary)
+            dispute.write_offs_before = len(self.purses[consumer].written_off)
         if change < 0:
             made_good = min(dispute.owed, -change)
             dispute.owed -= made_good
             recovered = made_good if before == "lost" else 0
-            covered = self._give_back(dispute.deposit, -change - recovered)
+            revived = self._revive(dispute, -change - recovered)
+            covered = self._give_back(dispute.deposit, -change - recovered) - sum(revived.values())
             self._note_covered(consumer, covered if before == "lost" else covered - made_good)
         partly_won = status == "won" and withdrawn_cents < dispute.deposit.cents
         lost = partly_won or "lost" in {status, before}
         dispute.state = "won" if not withdrawn else "lost" if lost else "open"
         if dispute.state == "lost":
-            self.purses[consumer].settle_debt(max(dispute.owed - written_off, 0))
+            loss = max(dispute.owed - written_off, 0)
+            self.purses[consumer].settle_debt(loss)
+            self.purses[consumer].written_off.append((dispute, loss))
         self._move_charges(dispute, now)
+        for other in revived:
+            self._move_charges(other, now)
+
+    def _revive(self, dispute: ModelDispute, amount: int) -> dict[ModelDispute, int]:
+        """What was written off of other disputes since this one's money left is a debt again, if it is paid now."""
+        purse = self.purses[dispute.deposit.consumer]
+        left = amount - purse.debt
+        revived: dict[ModelDispute, int] = {}
+        for other in sorted(self.disputes.values(), key=lambda one: (one.opened_at, one.id)):
+            since = sum(loss for one, loss in purse.written_off[dispute.write_offs_before :] if one is other)
+            part = min(left, since, other.owed)
+            if other is dispute or other.state != "lost" or part <= 0:
+                continue
+            left -= part
+            other.owed -= part
+            revived[other] = part
+            purse.written_off.append((other, -part))
+            purse.debt += part
+            purse.debtors.append(other.deposit)
+        return revived
 
     def _move_charges(self, dispute: ModelDispute, now: datetime) -> None:
         paid = self._paid_by(dispute)

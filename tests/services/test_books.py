@@ -108,7 +108,12 @@ ONE_CHARGE = "id = (SELECT c.id FROM tool_charge AS c WHERE c.state = 'pending' 
         ),
         (
             "UPDATE tool_charge SET state = 'lost', reversal_reason = NULL WHERE state = 'reversed'",
-            {"charge-reversal", "entry-reversal"},
+            {"charge-reversal", "entry-reversal", "charge-loss"},
+        ),
+        ("UPDATE charge_loss SET gross_micros = gross_micros - 1", {"charge-loss"}),
+        (
+            "UPDATE tool_charge SET lost_net_micros = lost_net_micros + 1 WHERE ONE_CHARGE",
+            {"charge-loss", "earned-charges", "day-charges"},
         ),
         ("UPDATE earnings_day SET calls = calls + 1", {"day-charges"}),
         ("DELETE FROM earnings_day", {"day-charges", "earned-charges"}),

@@ -8,8 +8,10 @@ from gateway.domain.clock import ManualClock
 from gateway.domain.ledger import BAD_DEBT
 from gateway.services.books.checkpoints import derived_balance
 from gateway.services.marketplace.reversals import reverse_charge
+from gateway.services.taken_back.disputes import settle_dispute
 from tests.services.market_world import HOLD, Deposit, Market, open_market
 from tests.support.books import assert_books_balance
+from tests.support.crashing import Crash, CrashingDatabase, Tripwire
 
 DOLLAR = 1_000_000
 NET = 800_000
@@ -206,4 +208,90 @@ async def test_of_strangers_cards_none_is_drawn_in(market: Market) -> None:
 
     assert await market.states("bob") == {"bobs": "pending"}
     assert await market.balances("dan") == {"earn_pending": NET}
+    await assert_books_balance(market.database)
+
+
+async def test_money_won_back_makes_up_for_what_was_written_off_while_it_was_away(market: Market) -> None:
+    spent = await market.deposit("ann", 500)
+    await spend(market, "t", *"01234")
+    unspent = await market.deposit("ann", 700)
+    await open_dispute(market, unspent)
+    await lose(market, spent)
+    assert await market.balances("dan") == {}
+
+    await market.dispute(unspent, status="won", withdrawn_cents=0)
+
+    assert await market.balances("ann") == {"wallet": 2 * DOLLAR}
+    assert await market.balances("dan") == {"earn_pending": 5 * NET}
+    assert await derived_balance(market.database, BAD_DEBT) == 0
+    await assert_books_balance(market.database)
+
+
+async def test_money_won_back_in_parts_makes_up_for_a_write_off_in_parts(market: Market) -> None:
+    spent = await market.deposit("ann", 500)
+    await spend(market, "t", *"01234")
+    unspent = await market.deposit("ann", 500)
+    await open_dispute(market, unspent)
+    await lose(market, spent)
+
+    await market.dispute(unspent, status="won", withdrawn_cents=350)
+    assert await market.balances("ann") == {}
+    assert await market.balances("dan") == {"earn_pending": 1_200_000}
+    assert await market.states("ann") == {"0": "pending", "1": "pending", "2": "lost", "3": "lost", "4": "lost"}
+    await market.dispute(unspent, status="won", withdrawn_cents=0)
+
+    assert await market.balances("dan") == {"earn_pending": 5 * NET}
+    assert await derived_balance(market.database, BAD_DEBT) == 0
+    await assert_books_balance(market.database)
+
+
+async def test_who_made_up_for_a_write_off_and_is_taken_again_answers_for_its_calls(market: Market) -> None:
+    spent = await market.deposit("ann", 500)
+    await spend(market, "t", *"01234")
+    unspent = await market.deposit("ann", 500)
+    await open_dispute(market, unspent)
+    await lose(market, spent)
+    await market.dispute(unspent, status="won", withdrawn_cents=0)
+
+    await open_dispute(market, unspent, name="two")
+    assert await market.balances("dan") == {"earn_held": 5 * NET}
+    await lose(market, unspent, name="two")
+
+    assert await market.balances("dan") == {}
+    assert await derived_balance(market.database, BAD_DEBT) == -DOLLAR
+    await assert_books_balance(market.database)
+
+
+async def test_money_that_came_after_a_write_off_stays_the_customers_when_its_dispute_is_won(market: Market) -> None:
+    spent = await market.deposit("ann", 500)
+    await spend(market, "t", *"01234")
+    await lose(market, spent)
+    later = await market.deposit("ann", 700)
+    await open_dispute(market, later)
+
+    await market.dispute(later, status="won", withdrawn_cents=0)
+
+    assert await market.balances("ann") == {"wallet": 7 * DOLLAR}
+    assert await market.balances("dan") == {}
+    await assert_books_balance(market.database)
+
+
+async def test_creators_are_given_back_a_write_off_by_whoever_comes_after_a_crash(market: Market) -> None:
+    spent = await market.deposit("ann", 500)
+    await spend(market, "t", *"01234")
+    unspent = await market.deposit("ann", 500)
+    await open_dispute(market, unspent)
+    await lose(market, spent)
+    dispute_id = f"dp_{unspent.charge_id}one"
+    market.stripe.dispute(dispute_id, unspent.charge_id, status="won", withdrawn_cents=0)
+
+    # The customer's side is committed; the batch that gives back is not.
+    dying = market.beside(CrashingDatabase(market.database, Tripwire(frozenset({3}))))
+    with pytest.raises(Crash):
+        await settle_dispute(dying.billing, dispute_id=dispute_id)
+    assert await market.balances("dan") == {}
+    await settle_dispute(market.billing, dispute_id=dispute_id)
+
+    assert await market.balances("dan") == {"earn_pending": 5 * NET}
+    assert await derived_balance(market.database, BAD_DEBT) == 0
     await assert_books_balance(market.database)

@@ -15,6 +15,7 @@ from gateway.services.customers import lock_customer
 from gateway.services.ledger import Reader
 from gateway.services.ledger.rows import as_int, as_uuid
 from gateway.services.taken_back.charge_moves import DisputedCharge, Move, bought_within, lock_charges, post_moves
+from gateway.services.taken_back.dispute_rounds import Round
 from gateway.services.taken_back.provenance import Stretch, covers
 from gateway.services.taken_back.tracing import paid_by
 from models.deposit_dispute import DepositDispute, DisputeState
@@ -32,23 +33,6 @@ _TO_FREE: Final = {
     True: f"{_HELD} UNION SELECT charge_id FROM charge_loss WHERE dispute_id = $1 AND gross_micros > 0 LIMIT $2",
 }
 _Decision: TypeAlias = Callable[[Sequence[DisputedCharge]], list[Move]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
-    """One turn of a dispute, told from the ones before and after it by its number.
-
-    `owed_micros` of a lost dispute is what was written off: nobody has paid for that much of what was called.
-    """
-
-    dispute_id: str
-    number: int
-    state: DisputeState
-    owed_micros: int
-    customer_id: UUID
-    deposit_id: UUID
-    wallet_seq: int
-    receivable_seq: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ from gateway.services.billing import Billing
 from gateway.services.events.inbox import Alongside
 from gateway.services.ledger import record
 from gateway.services.ledger.rows import as_int
-from gateway.services.taken_back.disputed_charges import Round, settle_creators
+from gateway.services.taken_back.dispute_rounds import Round, lost_too_much, round_of
+from gateway.services.taken_back.disputed_charges import settle_creators
+from gateway.services.taken_back.made_good import revive_debts
 from gateway.services.taken_back.receivables import give_back, note_covered, take_back
 from gateway.services.taken_back.refunds import deposit_of, lock_deposit
 from gateway.stripe_service import StripeDispute
@@ -50,6 +52,7 @@ async def settle_dispute(billing: Billing, *, dispute_id: str, alongside: Alongs
         _check_kind(billing, deposit, dispute)
         round_ = await _settle_customer(billing, deposit, dispute, seen=seen)
         if round_ is not None and await settle_creators(billing, round_):
+            await _settle_made_good(billing, round_)
             if alongside is not None:
                 await billing.database.run(alongside)
             return deposit.id
@@ -98,22 +101,16 @@ async def _settle_customer(billing: Billing, deposit: Checkout, dispute: StripeD
                 (row.id, state.value, withdrawn, owed, number, now),
             )
             log.warning("deposit.disputed", dispute_id=row.id, state=state.value, withdrawn_micros=withdrawn)
-        place = await connection.fetch_one(
-            "UPDATE deposit_dispute SET looks = looks + 1 WHERE id = $1 RETURNING wallet_seq, receivable_seq", (row.id,)
-        )
-        assert place is not None, "the row is held"
-        return Round(
-            dispute_id=row.id,
-            number=number,
-            state=state,
-            owed_micros=owed,
-            customer_id=deposit.customer_id,
-            deposit_id=deposit.id,
-            wallet_seq=as_int(place["wallet_seq"]),
-            receivable_seq=as_int(place["receivable_seq"]),
-        )
+        await connection.execute("UPDATE deposit_dispute SET looks = looks + 1 WHERE id = $1", (row.id,))
+        return await round_of(connection, row.id, customer_id=deposit.customer_id)
 
     return await billing.database.run(work)
+
+
+async def _settle_made_good(billing: Billing, round_: Round) -> None:
+    """Give creators back what other disputes of the customer lost and is paid for now; whoever comes again goes on."""
+    for dispute_id in await lost_too_much(billing.database, customer_id=round_.customer_id):
+        await settle_creators(billing, await round_of(billing.database, dispute_id, customer_id=round_.customer_id))
 
 
 def _state_of(dispute: StripeDispute, row: DepositDispute) -> DisputeState:
@@ -144,7 +141,8 @@ async def _follow(
 ) -> int:
     """Book what the bank took or gave since the last round; returns what of the dispute is owed now.
 
-    Of a lost dispute that is what was written off, and money that comes back makes up for that first.
+    Of a lost dispute that is what was written off, and money that comes back makes up for that first; then for what
+    is owed, and then for what of other disputes was written off while it was away.
     """
     idem, owed = f"dp:{row.id}:{row.version + 1}", row.owed_micros
     if change_micros > 0:
@@ -165,6 +163,8 @@ async def _follow(
     if change_micros < 0:
         settled = min(owed, -change_micros)
         lost = row.state == DisputeState.LOST
+        theirs = -change_micros - (settled if lost else 0)
+        revived = await revive_debts(connection, deposit.customer_id, dispute_id=row.id, amount_micros=theirs, now=now)
         covered = await give_back(
             connection,
             deposit.customer_id,
@@ -177,7 +177,7 @@ async def _follow(
             now=now,
         )
         await connection.execute("UPDATE deposit_dispute SET owed_micros = $2 WHERE id = $1", (row.id, owed - settled))
-        await note_covered(connection, deposit.customer_id, covered if lost else covered - settled)
+        await note_covered(connection, deposit.customer_id, covered - revived - (0 if lost else settled))
         owed -= settled
     return owed
 

@@ -155,8 +155,9 @@ class _Trace:
         """The deposits that were taken back by entries of this kind and about this."""
         refs = {kind: {str(row["ref"]) for row in rows if row["kind"] == kind} for kind in EntryKind}
         found: list[Row] = []
-        if refs[EntryKind.DISPUTE]:
-            found += await self._fetch_listed(_DISPUTED, refs[EntryKind.DISPUTE])
+        # A debt of a dispute that had been written off is revived under the kind of the write-off.
+        if disputes := refs[EntryKind.DISPUTE] | refs[EntryKind.BAD_DEBT]:
+            found += await self._fetch_listed(_DISPUTED, disputes)
         if refs[EntryKind.REFUND]:
             found += await self._fetch_listed(_REFUNDED, refs[EntryKind.REFUND], self._customer_id)
         return {as_uuid(row["id"]) for row in found}

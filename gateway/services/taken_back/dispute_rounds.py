@@ -1,0 +1,56 @@
+"""Rounds of disputes: what one turn asks of the creators, read off the dispute's row."""
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from gateway.services.ledger import Reader
+from gateway.services.ledger.rows import as_int, as_uuid
+from models.deposit_dispute import DisputeState
+
+_ROUND: Final = (
+    "SELECT id, version, state, owed_micros, checkout_id, wallet_seq, receivable_seq FROM deposit_dispute WHERE id = $1"
+)
+_LOST_TOO_MUCH: Final = """
+    SELECT d.id FROM deposit_dispute AS d JOIN checkout AS c ON c.id = d.checkout_id
+    WHERE c.customer_id = $1 AND d.state = 'lost' AND d.owed_micros < (SELECT sum(l.gross_micros)
+        FROM charge_loss AS l WHERE l.dispute_id = d.id AND l.gross_micros > 0)
+    ORDER BY d.created_at, d.id"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One turn of a dispute, told from the ones before and after it by its number.
+
+    `owed_micros` of a lost dispute is what was written off: nobody has paid for that much of what was called.
+    """
+
+    dispute_id: str
+    number: int
+    state: DisputeState
+    owed_micros: int
+    customer_id: UUID
+    deposit_id: UUID
+    wallet_seq: int
+    receivable_seq: int
+
+
+async def round_of(reader: Reader, dispute_id: str, *, customer_id: UUID) -> Round:
+    """The round in which a dispute of this customer is."""
+    row = await reader.fetch_one(_ROUND, (dispute_id,))
+    assert row is not None, "a dispute is never forgotten"
+    return Round(
+        dispute_id=dispute_id,
+        number=as_int(row["version"]),
+        state=DisputeState(str(row["state"])),
+        owed_micros=as_int(row["owed_micros"]),
+        customer_id=customer_id,
+        deposit_id=as_uuid(row["checkout_id"]),
+        wallet_seq=as_int(row["wallet_seq"]),
+        receivable_seq=as_int(row["receivable_seq"]),
+    )
+
+
+async def lost_too_much(reader: Reader, *, customer_id: UUID) -> list[str]:
+    """The lost disputes of a customer that have lost more of calls than is still written off, oldest first."""
+    return [str(row["id"]) for row in await reader.fetch(_LOST_TOO_MUCH, (customer_id,))]
