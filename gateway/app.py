@@ -172,10 +172,12 @@ async def open_gateway(settings: Settings, *, clock: Clock, wall_clock: Clock | 
         )
 
 
-def build_app(gateway: Gateway, *, with_worker: bool = True, charges: ChargeQueue | None = None) -> web.Application:
+def build_app(
+    gateway: Gateway, *, with_worker: bool = True, with_reports: bool = True, charges: ChargeQueue | None = None
+) -> web.Application:
     """The HTTP application over an open gateway; its worker runs beside it unless told otherwise.
 
-    Without a worker it still reads now and then how the database stands, for its metrics.
+    Without a worker it still reads now and then how the database stands, for its metrics, unless that is unwanted too.
     `charges` is what single calls are charged through, one for the process.
     """
     settings = gateway.settings
@@ -201,7 +203,7 @@ def build_app(gateway: Gateway, *, with_worker: bool = True, charges: ChargeQueu
         app.cleanup_ctx.append(_running(worker, seconds=settings.shutdown_seconds))
         app.cleanup_ctx.append(_running(gateway.chores(), seconds=settings.shutdown_seconds))
         app.cleanup_ctx.append(_running(gateway.job_runner(), seconds=settings.shutdown_seconds))
-    else:
+    elif with_reports:
         app.cleanup_ctx.append(_running(gateway.reports(), seconds=settings.shutdown_seconds))
     app.cleanup_ctx.append(_drained(charges, seconds=settings.shutdown_seconds))
     return app

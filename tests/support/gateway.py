@@ -284,7 +284,7 @@ async def _node(
             )
             gateway = with_stripe(gateway, stripe)
         gateway = dress(gateway)
-        await stack.enter_async_context(serving(build_app(gateway, with_worker=with_worker), door))
+        await stack.enter_async_context(serving(build_app(gateway, with_worker=with_worker, with_reports=False), door))
         yield Node(url=url_of(door), gateway=gateway, worker=EventWorker(gateway.billing, jitter=lambda: 0.0))
 
 
