@@ -29,7 +29,7 @@ publish_enum(
     values={
         EarningKind.TOOL_CALL: "A tool was called and paid for.",
         EarningKind.REFUND: "A sale was taken back.",
-        EarningKind.DISPUTE: "A sale, or a part of one, was lost in a dispute about the money that paid for it, or won.",
+        EarningKind.DISPUTE: "A sale, or a part of one, was lost in a dispute about the money behind it, or won back.",
         EarningKind.PAYOUT: "Money was reserved for a payout, or had left with one after all.",
         EarningKind.PAYOUT_RETURNED: "Money of a payout came back.",
         EarningKind.ADJUSTMENT: "A correction made by hand.",
