@@ -39,3 +39,9 @@ def format_usd_micros(micros: int) -> str:
     """A person's spelling of an exact amount: $24.9975, $25.00."""
     sign, rest = ("-", -micros) if micros < 0 else ("", micros)
     return f"{sign}${micros_to_decimal(rest):,f}"
+
+
+def format_usd_exact(micros: int) -> str:
+    """All six decimals of an exact amount, so that a column of them can be compared: $24.997500, -$0.000001."""
+    sign, rest = ("-", -micros) if micros < 0 else ("", micros)
+    return f"{sign}${rest // MICROS_PER_DOLLAR:,}.{rest % MICROS_PER_DOLLAR:06d}"

@@ -1,72 +1,44 @@
 """The audit finds nothing in books that are right, and whatever is wrong, by the name of the rule it breaks."""
 
 import asyncio
-from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
 from gateway.db import Database
 from gateway.domain.charges import receivable
-from gateway.domain.clock import ManualClock
 from gateway.domain.ledger import STRIPE, EntryDraft, EntryKind, Line, deposit_draft, wallet
-from gateway.services.books.checking import BooksReport, check_books
+from gateway.services.books.checking import check_books
 from gateway.services.books.checkpoints import checkpoint_accounts
 from gateway.services.ledger import record
 from gateway.services.marketplace.reversals import reverse_charge
-from tests.services.market_world import HOLD, Market, open_market
+from tests.services.market_world import Market
+from tests.services.whole_market import change, rules, whole_market
 
-CHECKS = ("ledger", "deposits", "entries", "charges", "pending", "held", "available", "days", "debtors", "derived")
+CHECKS = (
+    "ledger",
+    "deposits",
+    "entries",
+    "charges",
+    "holds",
+    "refunds",
+    "disputes",
+    "clearing",
+    "told",
+    "pending",
+    "held",
+    "available",
+    "days",
+    "debtors",
+    "derived",
+)
 #: tests/services/test_payout_books.py has rows for these.
 PAYOUT_CHECKS = ("payouts", "transit", "paid-out")
 
 
 @pytest.fixture
 async def market(database: Database) -> Market:
-    """One of everything: sales of two days, one's own calls, a reversal, a refund, disputes open, won and lost."""
-    market = open_market(database)
-    await market.publish("tool", "creator", price="0.01")
-    await market.publish("cheap", "other", price="0.0001")
-    await market.join("idle")
-    await market.publish("unsold", "idle", price="1")
-    for name in ("ann", "bob", "cat", "dan", "creator"):
-        deposit = await market.deposit(name, 1_000)
-        calls = [market.call(name, tool, f"{tool}-{number}") for tool in ("tool", "cheap") for number in range(6)]
-        await market.charge(*calls)
-        if name == "ann":
-            await market.refund(deposit, total_cents=1_000)
-        if name in {"bob", "cat", "dan"}:
-            await market.dispute(deposit, status="needs_response", withdrawn_cents=1_000)
-        if name == "cat":
-            await market.dispute(deposit, status="won", withdrawn_cents=0)
-        if name == "dan":
-            await market.dispute(deposit, status="lost", withdrawn_cents=1_000)
-    await market.deposit("eve", 1_000)
-    await market.charged("eve", "tool", "old")
-    clock = market.billing.clock
-    assert isinstance(clock, ManualClock)
-    clock.advance(HOLD)
-    await market.release_all()
-    clock.advance(timedelta(days=1))
-    for number in range(3):
-        await market.charged("eve", "tool", str(number))
-    for call_id in ("old", "0"):
-        await reverse_charge(
-            market.billing, consumer=market.subject("eve"), call_id=call_id, reason="wrong", operator="op"
-        )
-    while await checkpoint_accounts(market.billing, at_once=10):
-        pass
-    await market.charged("eve", "tool", "in-the-tail")
-    return market
-
-
-def rules(report: BooksReport) -> set[str]:
-    return {fault.rule for fault in report.faults}
-
-
-async def change(database: Database, statement: str) -> None:
-    async with database.transaction() as connection:
-        assert await connection.execute(statement) > 0
+    return await whole_market(database)
 
 
 async def test_books_of_a_whole_market_are_right(market: Market) -> None:
@@ -104,11 +76,11 @@ ONE_CHARGE = "id = (SELECT c.id FROM tool_charge AS c WHERE c.state = 'pending' 
         ("UPDATE tool_charge SET state = 'own' WHERE ONE_CHARGE", {"earned-charges", "charge-own"}),
         (
             "UPDATE tool_charge SET state = 'reversed', reversal_reason = 'x' WHERE ONE_CHARGE",
-            {"charge-reversal", "earned-charges", "day-charges"},
+            {"charge-reversal", "charge-reversed-by", "earned-charges", "day-charges"},
         ),
         (
             "UPDATE tool_charge SET state = 'lost', reversal_reason = NULL WHERE state = 'reversed'",
-            {"charge-reversal", "entry-reversal", "charge-loss"},
+            {"charge-reversal", "charge-reversed-by", "charge-dispute", "entry-reversal", "charge-loss"},
         ),
         ("UPDATE charge_loss SET gross_micros = gross_micros - 1", {"charge-loss"}),
         (
@@ -146,14 +118,17 @@ async def test_debtor_with_money_is_found(market: Market) -> None:
     )
     await market.database.run(lambda connection: record(connection, draft, now=market.billing.clock.now()))
     faults = (await check_books(market.database)).faults
-    assert [(fault.rule, fault.subject) for fault in faults] == [("debtor-wallet", receivable(ann).code)]
+    assert [(fault.rule, fault.subject) for fault in faults] == [
+        ("entry-shape", "adj:1"),
+        ("debtor-wallet", receivable(ann).code),
+    ]
 
 
 async def test_nobody_owes_less_than_nothing(market: Market) -> None:
     debtor = receivable(market.customer_id("cat"))
     draft = EntryDraft(idem="adj:1", kind=EntryKind.ADJUSTMENT, lines=(Line(debtor, 900_000), Line(STRIPE, -900_000)))
     await market.database.run(lambda connection: record(connection, draft, now=market.billing.clock.now()))
-    assert rules(await check_books(market.database)) == {"receivable-sign"}
+    assert rules(await check_books(market.database)) == {"entry-shape", "receivable-sign"}
 
 
 async def test_each_check_stops_at_enough_faults(market: Market) -> None:

@@ -43,7 +43,7 @@ async def test_a_creator_whose_account_is_short_keeps_nobody_else_waiting(databa
     alarms = [line["creators"] for line in logs if line["event"] == "earnings.not_released"]
     assert alarms == [[str(market.customer_id("bad"))]]
     report = await check_books(database)
-    assert {fault.rule for fault in report.faults} == {"earned-charges"}
+    assert {fault.rule for fault in report.faults} == {"entry-shape", "earned-charges"}
 
 
 async def test_many_charges_of_such_a_creator_keep_nobody_waiting_either(

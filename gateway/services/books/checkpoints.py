@@ -44,6 +44,12 @@ async def derived_balance(reader: Reader, account: Account) -> int:
     return as_int(row["balance_micros"])
 
 
+async def derived_balances(reader: Reader) -> dict[str, int]:
+    """What each account of the platform holds in micro-dollars, by its code, all as of one moment."""
+    rows = await reader.fetch(_DERIVED_BALANCES)
+    return {str(row["code"]): as_int(row["balance_micros"]) for row in rows}
+
+
 async def checkpoint_accounts(billing: Billing, *, at_once: int = FOLDED_AT_ONCE_MAX) -> bool:
     """Fold one batch of the tail into the checkpoints; True when a whole batch was there, so there may be more.
 

@@ -9,6 +9,8 @@ from gateway.domain.money import cents_to_micros
 from gateway.domain.tools import Split, split_price
 from gateway.services.books.days import DaysWalk
 from gateway.services.books.derived import DerivedWalk
+from gateway.services.books.entries import EntriesWalk
+from gateway.services.books.holds import HoldsWalk
 from gateway.services.books.payouts import PAYOUT_CHECKS
 from gateway.services.books.statements import (
     CHARGES,
@@ -17,8 +19,9 @@ from gateway.services.books.statements import (
     EARNED_AVAILABLE,
     EARNED_HELD,
     EARNED_PENDING,
-    ENTRIES,
 )
+from gateway.services.books.taken_back import CLEARING, DISPUTES, REFUNDS, NamelessRefundsWalk
+from gateway.services.books.told import TOLD
 from gateway.services.books.walk import CREATORS_AT_ONCE_MAX, Check
 from gateway.services.ledger import POSTINGS_AT_ONCE_MAX, Fault, Walk, ledger_walks
 from gateway.services.ledger.rows import as_int, as_uuid
@@ -35,16 +38,6 @@ def _judge_deposit(row: Row) -> Iterator[Fault]:
     credited = 0 if row["credited_micros"] is None else as_int(row["credited_micros"])
     if credited != paid:
         yield Fault("deposit-amount", session_id, f"{paid} was paid and the customer's wallet was given {credited}.")
-
-
-def _judge_entry(row: Row) -> Iterator[Fault]:
-    idem, kind = str(row["idem"]), row["kind"]
-    if kind == EntryKind.DEPOSIT and row["checkout_id"] is None:
-        yield Fault("entry-deposit", idem, "The entry credits a deposit of which no settled checkout knows.")
-    if kind == EntryKind.TOOL_CALL and row["charge_id"] is None:
-        yield Fault("entry-charge", idem, "The entry pays for a call of which no charge knows.")
-    if kind == EntryKind.REVERSAL and row["reversed_state"] != ChargeState.REVERSED:
-        yield Fault("entry-reversal", idem, "The entry takes back a charge that is not marked as reversed.")
 
 
 def _judge_charge(row: Row) -> Iterator[Fault]:
@@ -66,7 +59,8 @@ def _judge_charge(row: Row) -> Iterator[Fault]:
     if row["wallet_micros"] != row["wallet_after_micros"]:
         yield Fault("charge-wallet", charge_id, "The balance that was answered is not the one after the entry.")
     state = row["state"]
-    if (state == ChargeState.REVERSED) != (row["reversal_id"] is not None):
+    given_back = None if row["reversal_id"] is None else row["given_back_micros"]
+    if given_back != (gross if state == ChargeState.REVERSED else None):
         yield Fault("charge-reversal", charge_id, f"The charge is {state}, which its reversal in the ledger denies.")
     yield from _judge_loss(row)
     is_over = state in {ChargeState.REVERSED, ChargeState.LOST}
@@ -116,18 +110,19 @@ def walks(dialect: Dialect, *, postings_max: int = POSTINGS_AT_ONCE_MAX) -> tupl
             sql=DEPOSITS,
             judge=_judge_deposit,
         ),
-        Check(
-            name="entries",
-            rule="Every deposit, call and reversal in the ledger has the row it is about",
-            sql=ENTRIES,
-            judge=_judge_entry,
-        ),
+        EntriesWalk(),
         Check(
             name="charges",
             rule="Every charge has its entry; fee and net are the gross; reversed ones are reversed in the ledger",
             sql=CHARGES,
             judge=_judge_charge,
         ),
+        HoldsWalk(dialect=dialect),
+        REFUNDS,
+        NamelessRefundsWalk(postings_max=postings_max),
+        DISPUTES,
+        CLEARING,
+        TOLD,
         *_sums(dialect, postings_max),
         *PAYOUT_CHECKS,
     )

@@ -11,25 +11,18 @@ DEPOSITS: Final = """
     LEFT JOIN posting AS p ON p.entry_id = e.id AND p.account_id = a.id
     ORDER BY c.id"""
 
-ENTRIES: Final = """
-    SELECT e.id, e.idem, e.kind, t.id AS charge_id, r.state AS reversed_state, c.id AS checkout_id
-    FROM (SELECT id, idem, kind, ref, reverses FROM ledger_entry WHERE id > $1 ORDER BY id LIMIT $2) AS e
-    LEFT JOIN tool_charge AS t ON t.id = e.id
-    LEFT JOIN tool_charge AS r ON r.id = e.reverses
-    LEFT JOIN checkout AS c ON c.session_id = e.ref AND c.mode = 'deposit' AND c.state = 'settled'
-    ORDER BY e.id"""
-
 CHARGES: Final = """
     SELECT c.id, c.consumer_id, c.call_id, c.tool_id, c.creator_id, c.gross_micros, c.fee_micros, c.net_micros,
         c.fee_bps, c.wallet_after_micros, c.state, c.lost_micros, c.lost_net_micros,
         (SELECT coalesce(sum(l.gross_micros), 0) FROM charge_loss AS l WHERE l.charge_id = c.id) AS losses_micros,
         e.idem, e.digest, p.balance_after_micros AS wallet_micros,
-        r.id AS reversal_id
+        r.id AS reversal_id, coalesce(g.amount_micros, 0) AS given_back_micros
     FROM (SELECT * FROM tool_charge WHERE id > $1 ORDER BY id LIMIT $2) AS c
     LEFT JOIN ledger_entry AS e ON e.id = c.id
     LEFT JOIN ledger_account AS a ON a.owner_id = c.consumer_id AND a.kind = 'wallet'
     LEFT JOIN posting AS p ON p.entry_id = c.id AND p.account_id = a.id
     LEFT JOIN ledger_entry AS r ON r.reverses = c.id
+    LEFT JOIN posting AS g ON g.entry_id = r.id AND g.account_id = a.id
     ORDER BY c.id"""
 
 
@@ -59,13 +52,13 @@ EARNED_PENDING: Final = _earned("earn_pending", _charges("pending"))
 EARNED_HELD: Final = _earned("earn_held", f"{_charges('held')} + {_charges('own')}")
 # The charges that stand, which the days add up (and the check of the days holds to them), less those in the other two
 # accounts, which are checked above: so no statement goes over all that a creator ever sold.
-# What follows the charges' states is in their sum; the rest, such as payouts, stands in the ledger alone.
+# What follows the charges' states is in their sum; payouts and corrections by hand stand in the ledger alone.
 EARNED_AVAILABLE: Final = _earned(
     "earn_available",
     "(SELECT coalesce(sum(d.net_micros), 0) FROM earnings_day AS d WHERE d.creator_id = a.owner_id) "
     f"- {_balance('earn_pending')} - {_balance('earn_held')}",
     other="""(SELECT coalesce(sum(p.amount_micros), 0) FROM posting AS p JOIN ledger_entry AS e ON e.id = p.entry_id
-            WHERE p.account_id = a.id AND e.kind NOT IN ('release', 'reversal', 'dispute', 'dispute_reversal'))""",
+            WHERE p.account_id = a.id AND e.kind IN ('payout', 'payout_confirmed', 'payout_returned', 'adjustment'))""",
 )
 
 DEBTORS: Final = """

@@ -7,12 +7,13 @@ from uuid import UUID
 
 from gateway.db import Row
 from gateway.services.ledger import Fault, Reader, Step
-from gateway.services.ledger.rows import as_uuid
 
 ROWS_AT_ONCE_MAX: Final = 500
 #: Creators whose whole history one statement sums up.
 CREATORS_AT_ONCE_MAX: Final = 20
-_BEFORE_FIRST: Final = UUID(int=0)
+#: Before the ids that we make, and before those that Stripe makes.
+BEFORE_FIRST: Final = UUID(int=0)
+BEFORE_FIRST_TEXT: Final = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +25,13 @@ class Check:
     sql: str
     judge: Callable[[Row], Iterator[Fault]]
     at_once: int = ROWS_AT_ONCE_MAX
+    before_first: UUID | str = BEFORE_FIRST
 
     async def step(self, reader: Reader, place: str | None) -> Step:
-        after = _BEFORE_FIRST if place is None else UUID(place)
+        key = type(self.before_first)
+        after = self.before_first if place is None else key(place)
         rows = await reader.fetch(self.sql, (after, self.at_once))
-        return Step(tuple(self._judge_all(rows)), str(as_uuid(rows[-1]["id"])) if rows else None)
+        return Step(tuple(self._judge_all(rows)), str(rows[-1]["id"]) if rows else None)
 
     def _judge_all(self, rows: Sequence[Row]) -> Iterator[Fault]:
         for row in rows:

@@ -1,0 +1,75 @@
+"""Rows about refunds, disputes, holds and what creators were told: each that is changed by hand is found by its rule."""
+
+import pytest
+
+from gateway.db import Database
+from gateway.services.books.checking import check_books
+from tests.services.market_world import Market
+from tests.services.whole_market import change, rules, whole_market
+
+
+@pytest.fixture
+async def market(database: Database) -> Market:
+    return await whole_market(database)
+
+
+@pytest.mark.parametrize(
+    ("statement", "rule"),
+    [
+        ("UPDATE checkout SET refunded_cents = 0 WHERE refunded_cents > 0", {"refund-amount"}),
+        ("UPDATE checkout SET refunded_cents = 500 WHERE refunded_cents > 0", {"refund-amount"}),
+        ("UPDATE checkout SET refund_version = 0 WHERE refunded_cents > 0", {"refund-amount", "entry-refund"}),
+        ("UPDATE checkout SET refund_charge_id = 'ch_x' WHERE refunded_cents > 0", {"refund-amount", "entry-refund"}),
+        (
+            "UPDATE checkout SET refund_charge_id = NULL, refunded_cents = 999 WHERE refunded_cents > 0",
+            {"refund-amount"},
+        ),
+        ("UPDATE deposit_dispute SET withdrawn_micros = 0 WHERE state = 'open'", {"dispute-amount", "dispute-state", "dispute-owed"}),
+        ("UPDATE deposit_dispute SET owed_micros = owed_micros + 1 WHERE state = 'open'", {"dispute-debt"}),
+        ("UPDATE deposit_dispute SET owed_micros = owed_micros + 1 WHERE state = 'lost'", {"dispute-loss"}),
+        ("UPDATE deposit_dispute SET state = 'won' WHERE state = 'lost'", {"dispute-state", "dispute-loss", "charge-dispute"}),
+        ("UPDATE deposit_dispute SET state = 'open' WHERE state = 'lost'", {"dispute-loss", "dispute-debt", "charge-dispute"}),
+        ("UPDATE deposit_dispute SET state = 'lost' WHERE state = 'open'", {"dispute-loss", "charge-dispute"}),
+        (
+            "UPDATE deposit_dispute SET state = 'won', withdrawn_micros = 0, owed_micros = 0 WHERE state = 'open'",
+            {"dispute-amount", "charge-dispute"},
+        ),
+        ("DELETE FROM deposit_dispute WHERE state = 'open'", {"entry-dispute", "charge-dispute"}),
+        ("UPDATE deposit_dispute SET version = 0 WHERE state = 'open'", {"entry-dispute", "dispute-amount"}),
+        (
+            "UPDATE deposit_dispute SET checkout_id = (SELECT id FROM checkout WHERE refunded_cents > 0) "
+            "WHERE state = 'open'",
+            {"entry-dispute", "charge-dispute"},
+        ),
+        ("UPDATE tool_charge SET dispute_id = 'dp_nobody' WHERE state = 'held'", {"charge-dispute"}),
+        ("UPDATE tool_charge SET dispute_id = 'dp_nobody' WHERE state = 'lost'", {"charge-dispute"}),
+        (
+            "UPDATE tool_charge SET dispute_id = (SELECT id FROM deposit_dispute WHERE state = 'open') "
+            "WHERE state = 'pending'",
+            {"charge-dispute"},
+        ),
+        ("UPDATE tool_charge SET reversed_by = NULL WHERE state = 'reversed'", {"charge-reversed-by"}),
+        ("UPDATE tool_charge SET reversed_by = 'op' WHERE state = 'pending'", {"charge-reversed-by"}),
+        ("UPDATE tool_charge SET available_at = created_at WHERE call_id = 'uncleared'", {"charge-available"}),
+        ("UPDATE tool_charge SET available_at = TOO_LATE WHERE call_id = 'uncleared'", {"charge-available"}),
+        ("UPDATE customer SET funds_clear_at = NULL", {"customer-clearing"}),
+        ("DELETE FROM earning_event WHERE kind = 'REFUND'", {"entry-event"}),
+        ("DELETE FROM earning_event WHERE kind = 'DISPUTE'", {"entry-event"}),
+        (
+            "UPDATE earning_event SET gross_micros = gross_micros - 1, net_micros = net_micros - 1",
+            {"entry-event"},
+        ),
+        ("UPDATE earning_event SET gross_micros = gross_micros - 1", {"event-split"}),
+        ("UPDATE earning_event SET kind = 'PAYOUT' WHERE kind = 'REFUND'", {"event-entry"}),
+        (
+            "UPDATE earning_event SET entry_id = (SELECT id FROM ledger_entry WHERE kind = 'deposit' LIMIT 1) "
+            "WHERE kind = 'REFUND'",
+            {"event-entry", "entry-event"},
+        ),
+    ],
+)
+async def test_what_is_changed_by_hand_is_found(market: Market, statement: str, rule: set[str]) -> None:
+    too_late = "created_at + interval '366 days'" if market.database.dialect == "postgres" else "'2099-01-01 00:00:00.000000+00:00'"
+    await change(market.database, statement.replace("TOO_LATE", too_late))
+    assert rules(await check_books(market.database)) == rule
+    assert rules(await check_books(market.database, postings_max=1)) == rule
