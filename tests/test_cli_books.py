@@ -50,7 +50,16 @@ async def test_right_books_exit_with_zero_and_say_what_was_checked(database_url:
     lines = done.stdout.splitlines()
     assert lines[-1] == "The books are right."
     assert [line.split()[0] for line in lines[:3]] == ["ledger", "deposits", "entries"]
-    assert all(" rows  right " in line for line in lines[:-1])
+    accounts = lines.index("The platform's accounts hold:")
+    assert all(" rows  right " in line for line in lines[:accounts])
+    assert [line.split() for line in lines[accounts + 1 : -1]] == [
+        ["bad_debt", "$0.000000"],
+        ["bank", "$0.000000"],
+        ["fees", "$0.002000"],
+        ["stripe", "-$10.000000"],
+        ["stripe_fees", "$0.000000"],
+        ["subscriptions", "$0.000000"],
+    ]
 
 
 @pytest.mark.usefixtures("sold")
@@ -74,6 +83,14 @@ async def test_json_is_one_document(database: Database, database_url: str, tmp_p
     right = json.loads(gateway_books(database_url, "--json", folder=tmp_path).stdout)
     assert right["right"] is True
     assert {check["name"]: check["faults"] for check in right["checks"]}["charges"] == []
+    assert right["accounts_micros"] == {
+        "bad_debt": 0,
+        "bank": 0,
+        "fees": 2_000,
+        "stripe": -10_000_000,
+        "stripe_fees": 0,
+        "subscriptions": 0,
+    }
     async with database.transaction() as connection:
         await connection.execute("UPDATE tool_charge SET wallet_after_micros = 1")
     done = gateway_books(database_url, "--json", folder=tmp_path)

@@ -164,10 +164,12 @@ async def test_an_entry_that_was_given_another_name_is_found(market: Market) -> 
     database = market.database
     async with database.transaction() as connection:
         if database.dialect == "sqlite":
-            rows = await connection.fetch("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'ledger_entry'")
+            rows = await connection.fetch(
+                "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'ledger_entry'"
+            )
             for row in rows:
                 await connection.execute(f"DROP TRIGGER {row['name']}")
         else:
             await connection.execute("ALTER TABLE ledger_entry DISABLE TRIGGER USER")
-        await connection.execute("UPDATE ledger_entry SET idem = 'sub:x' WHERE kind = 'release'")
+        await connection.execute("UPDATE ledger_entry SET idem = 'sub:' || id WHERE kind = 'release'")
     assert rules(await check_books(database)) == {"entry-shape"}

@@ -1,4 +1,4 @@
-"""Rows about refunds, disputes, holds and what creators were told: each that is changed by hand is found by its rule."""
+"""Rows about refunds, disputes, holds and events: each that is changed by hand is found by the rule it breaks."""
 
 import pytest
 
@@ -13,6 +13,15 @@ async def market(database: Database) -> Market:
     return await whole_market(database)
 
 
+#: What the statements below call by these names.
+ROWS = {
+    "ONE_DEPOSIT": "ledger_entry WHERE kind = 'deposit' LIMIT 1",
+    "ONE_REFUNDED": "checkout WHERE refunded_cents > 0 LIMIT 1",
+    "ONE_OPEN": "deposit_dispute WHERE state = 'open'",
+    "TOO_LATE": "'2099-01-01 00:00:00.000000+00:00'",
+}
+
+
 @pytest.mark.parametrize(
     ("statement", "rule"),
     [
@@ -24,11 +33,20 @@ async def market(database: Database) -> Market:
             "UPDATE checkout SET refund_charge_id = NULL, refunded_cents = 999 WHERE refunded_cents > 0",
             {"refund-amount"},
         ),
-        ("UPDATE deposit_dispute SET withdrawn_micros = 0 WHERE state = 'open'", {"dispute-amount", "dispute-state", "dispute-owed"}),
+        (
+            "UPDATE deposit_dispute SET withdrawn_micros = 0 WHERE state = 'open'",
+            {"dispute-amount", "dispute-state", "dispute-owed"},
+        ),
         ("UPDATE deposit_dispute SET owed_micros = owed_micros + 1 WHERE state = 'open'", {"dispute-debt"}),
         ("UPDATE deposit_dispute SET owed_micros = owed_micros + 1 WHERE state = 'lost'", {"dispute-loss"}),
-        ("UPDATE deposit_dispute SET state = 'won' WHERE state = 'lost'", {"dispute-state", "dispute-loss", "charge-dispute"}),
-        ("UPDATE deposit_dispute SET state = 'open' WHERE state = 'lost'", {"dispute-loss", "dispute-debt", "charge-dispute"}),
+        (
+            "UPDATE deposit_dispute SET state = 'won' WHERE state = 'lost'",
+            {"dispute-state", "dispute-loss", "charge-dispute"},
+        ),
+        (
+            "UPDATE deposit_dispute SET state = 'open' WHERE state = 'lost'",
+            {"dispute-loss", "dispute-debt", "charge-dispute"},
+        ),
         ("UPDATE deposit_dispute SET state = 'lost' WHERE state = 'open'", {"dispute-loss", "charge-dispute"}),
         (
             "UPDATE deposit_dispute SET state = 'won', withdrawn_micros = 0, owed_micros = 0 WHERE state = 'open'",
@@ -37,15 +55,13 @@ async def market(database: Database) -> Market:
         ("DELETE FROM deposit_dispute WHERE state = 'open'", {"entry-dispute", "charge-dispute"}),
         ("UPDATE deposit_dispute SET version = 0 WHERE state = 'open'", {"entry-dispute", "dispute-amount"}),
         (
-            "UPDATE deposit_dispute SET checkout_id = (SELECT id FROM checkout WHERE refunded_cents > 0) "
-            "WHERE state = 'open'",
+            "UPDATE deposit_dispute SET checkout_id = (SELECT id FROM ONE_REFUNDED) WHERE state = 'open'",
             {"entry-dispute", "charge-dispute"},
         ),
         ("UPDATE tool_charge SET dispute_id = 'dp_nobody' WHERE state = 'held'", {"charge-dispute"}),
         ("UPDATE tool_charge SET dispute_id = 'dp_nobody' WHERE state = 'lost'", {"charge-dispute"}),
         (
-            "UPDATE tool_charge SET dispute_id = (SELECT id FROM deposit_dispute WHERE state = 'open') "
-            "WHERE state = 'pending'",
+            "UPDATE tool_charge SET dispute_id = (SELECT id FROM ONE_OPEN) WHERE state = 'pending'",
             {"charge-dispute"},
         ),
         ("UPDATE tool_charge SET reversed_by = NULL WHERE state = 'reversed'", {"charge-reversed-by"}),
@@ -62,14 +78,42 @@ async def market(database: Database) -> Market:
         ("UPDATE earning_event SET gross_micros = gross_micros - 1", {"event-split"}),
         ("UPDATE earning_event SET kind = 'PAYOUT' WHERE kind = 'REFUND'", {"event-entry"}),
         (
-            "UPDATE earning_event SET entry_id = (SELECT id FROM ledger_entry WHERE kind = 'deposit' LIMIT 1) "
-            "WHERE kind = 'REFUND'",
+            "UPDATE earning_event SET entry_id = (SELECT id FROM ONE_DEPOSIT) WHERE kind = 'REFUND'",
             {"event-entry", "entry-event"},
         ),
     ],
 )
 async def test_what_is_changed_by_hand_is_found(market: Market, statement: str, rule: set[str]) -> None:
-    too_late = "created_at + interval '366 days'" if market.database.dialect == "postgres" else "'2099-01-01 00:00:00.000000+00:00'"
+    too_late = (
+        "created_at + interval '366 days'"
+        if market.database.dialect == "postgres"
+        else "'2099-01-01 00:00:00.000000+00:00'"
+    )
     await change(market.database, statement.replace("TOO_LATE", too_late))
     assert rules(await check_books(market.database)) == rule
     assert rules(await check_books(market.database, postings_max=1)) == rule
+
+
+async def test_charges_that_a_turn_is_moving_are_no_fault_and_those_it_left_are(market: Market) -> None:
+    """The customer's side of a dispute is settled before the creators'; its event is done with the last batch."""
+    await change(
+        market.database,
+        "INSERT INTO stripe_event (id, type, object_id, livemode, payload, state, due_at, occurred_at, received_at) "
+        "SELECT 'evt_1', 'charge.dispute.closed', id, false, '{}', 'doing', created_at, created_at, created_at "
+        "FROM deposit_dispute WHERE state = 'lost'",
+    )
+    lost = "SELECT id FROM deposit_dispute WHERE state = 'lost'"
+    await change(market.database, f"UPDATE tool_charge SET dispute_id = ({lost}) WHERE state = 'held'")  # noqa: S608 - a constant
+    assert rules(await check_books(market.database)) == set()
+    await change(market.database, "UPDATE stripe_event SET state = 'dead'")
+    assert rules(await check_books(market.database)) == {"charge-dispute"}
+
+
+@pytest.mark.parametrize("postings_max", [1, 2, 100_000])
+async def test_refunds_of_before_their_charge_was_noted_are_told_per_customer(
+    market: Market, postings_max: int
+) -> None:
+    await change(market.database, "UPDATE checkout SET refund_charge_id = NULL WHERE refunded_cents > 0")
+    assert rules(await check_books(market.database, postings_max=postings_max)) == set()
+    await change(market.database, "UPDATE checkout SET refunded_cents = 999 WHERE refunded_cents > 0")
+    assert rules(await check_books(market.database, postings_max=postings_max)) == {"refund-amount"}

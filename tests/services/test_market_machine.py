@@ -26,6 +26,7 @@ from gateway.domain.clock import ManualClock
 from gateway.domain.errors import IdempotencyConflict, InsufficientFunds, InvalidInput, ToolNotFound
 from gateway.domain.ids import new_id
 from gateway.domain.ledger import BAD_DEBT, FEES, STRIPE
+from gateway.services.books.checking import check_books
 from gateway.services.ledger import balance
 from gateway.services.marketplace.charging import charge_calls
 from gateway.services.marketplace.reversals import reverse_charge
@@ -33,7 +34,6 @@ from models.deposit_dispute import DepositDispute
 from models.tool_charge import ToolCharge
 from tests.services.market_model import ModelCharge, ModelDeposit, ModelDispute, ModelMarket, ModelTool
 from tests.services.market_world import HOLD, START, Deposit, Market, open_market
-from tests.support.books import assert_books_balance
 
 T = TypeVar("T")
 CONSUMERS = ("ann", "bob", "cyd")
@@ -169,7 +169,7 @@ class MarketMachine(RuleBasedStateMachine):
         now = self.platform()
         assert {code: now[code] - self.before[code] for code in now} == self.model.platform()
         if self.books_each_step:
-            self.run(assert_books_balance(self.market.database))
+            assert self.run(check_books(self.market.database)).faults == ()
 
     @invariant()
     def rows_agree(self) -> None:
@@ -227,7 +227,7 @@ class MarketMachine(RuleBasedStateMachine):
         return self.runner.run(awaited())
 
     def teardown(self) -> None:
-        self.run(assert_books_balance(self.opened.database))
+        assert self.run(check_books(self.opened.database)).faults == ()
 
 
 @pytest.fixture

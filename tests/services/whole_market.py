@@ -11,7 +11,7 @@ from tests.services.market_world import HOLD, Market, open_market
 
 
 async def whole_market(database: Database) -> Market:
-    """One of everything: sales of two days, one's own calls, a reversal, a refund, disputes open, won and lost."""
+    """One of everything: sales of two days, one's own calls, a reversal, refunds, disputes open, won and lost, a debt paid."""
     market = open_market(database)
     await market.publish("tool", "creator", price="0.01")
     await market.publish("cheap", "other", price="0.0001")
@@ -29,6 +29,11 @@ async def whole_market(database: Database) -> Market:
             await market.dispute(deposit, status="won", withdrawn_cents=0)
         if name == "dan":
             await market.dispute(deposit, status="lost", withdrawn_cents=1_000)
+    deposit = await market.deposit("gus", 1_000)
+    await market.charged("gus", "tool", "refunded")
+    for total_cents in (1_000, 1, 1_000):
+        await market.refund(deposit, total_cents=total_cents)
+    await market.deposit("gus", 500)
     await market.deposit("eve", 1_000)
     await market.charged("eve", "tool", "old")
     clock = market.billing.clock

@@ -19,6 +19,13 @@ DERIVED_BALANCE: Final = """
     SELECT coalesce((SELECT balance_micros FROM ledger_checkpoint WHERE account_id = $1), 0)
         + coalesce((SELECT sum(amount_micros) FROM ledger_tail WHERE account_id = $1), 0) AS balance_micros"""
 
+_DERIVED_BALANCES: Final = """
+    SELECT a.code,
+        coalesce((SELECT c.balance_micros FROM ledger_checkpoint AS c WHERE c.account_id = a.id), 0)
+            + coalesce((SELECT sum(t.amount_micros) FROM ledger_tail AS t WHERE t.account_id = a.id), 0)
+            AS balance_micros
+    FROM ledger_account AS a WHERE NOT a.cached ORDER BY a.code"""
+
 #: A row that another node is folding at this moment is left to it.
 _OLDEST: Final = "SELECT id, account_id, amount_micros FROM ledger_tail ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED"
 _FORGET: Final = {

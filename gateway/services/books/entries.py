@@ -74,7 +74,7 @@ class EntriesWalk:
             return Step((), None)
         entries = [list(group) for _, group in groupby(rows, key=lambda row: row["id"])]
         told = [entry for entry in entries if entry[0]["kind"] in _TOLD]
-        events = await _events_of(reader, told) if told else {}
+        events: _Events = await _events_of(reader, told) if told else {}
         faults = tuple(fault for entry in entries for fault in _judge(entry, events))
         return Step(faults, str(as_uuid(rows[-1]["id"])))
 

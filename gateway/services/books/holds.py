@@ -1,4 +1,4 @@
-"""The audit of what keeps an earning from being paid: its dispute, its reversal, its hold, and the deposit's clearing."""
+"""The audit of what keeps an earning from being paid: a dispute, a reversal, its hold, the clearing of a deposit."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field

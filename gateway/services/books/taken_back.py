@@ -106,7 +106,9 @@ def _judge_dispute(row: Row) -> Iterator[Fault]:
         yield Fault("dispute-owed", dispute_id, f"{owed} is owed because of {withdrawn}.")
     loss = owed if state == DisputeState.LOST else 0
     if written_off != loss:
-        yield Fault("dispute-loss", dispute_id, f"{loss} is lost by a dispute that is {state}; {written_off} is booked.")
+        yield Fault(
+            "dispute-loss", dispute_id, f"{loss} is lost by a dispute that is {state}; {written_off} is booked."
+        )
     disputed = 0 if row["disputed_micros"] is None else as_int(row["disputed_micros"])
     if state == DisputeState.OPEN and disputed > debt:
         yield Fault("dispute-debt", dispute_id, f"Open disputes are owed {disputed} by a customer who owes {debt}.")
@@ -115,7 +117,9 @@ def _judge_dispute(row: Row) -> Iterator[Fault]:
 def _judge_clearing(row: Row) -> Iterator[Fault]:
     at, deposits_at = row["funds_clear_at"], row["clears_at"]
     if deposits_at is not None and (at is None or as_time(at) < as_time(deposits_at)):
-        yield Fault("customer-clearing", str(row["id"]), f"Deposits clear at {deposits_at}, the customer's money at {at}.")
+        yield Fault(
+            "customer-clearing", str(row["id"]), f"Deposits clear at {deposits_at}, the customer's money at {at}."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,9 +147,7 @@ class NamelessRefundsWalk:
     async def _stretch(self, reader: Reader, so_far: "_Stretch") -> Step:
         customer_id = UUID(so_far.customer)
         accounts = wallet(customer_id).id, receivable(customer_id).id
-        row = await reader.fetch_one(
-            _STRETCH, (accounts[0], so_far.seq, self.postings_max, accounts[1], customer_id)
-        )
+        row = await reader.fetch_one(_STRETCH, (accounts[0], so_far.seq, self.postings_max, accounts[1], customer_id))
         assert row is not None, "a sum is always one row"
         micros = so_far.micros + as_int(row["wallet_micros"])
         if as_int(row["postings"]) == self.postings_max:

@@ -33,7 +33,9 @@ def _judge_event(row: Row) -> Iterator[Fault]:
     event_id, kind = str(row["id"]), str(row["kind"])
     gross, fee, net = (as_int(row[f"{name}_micros"]) for name in ("gross", "fee", "net"))
     if str(row["entry_kind"]) not in _ABOUT[kind] or not row["lines"]:
-        yield Fault("event-entry", event_id, f"The {kind} is about {row['idem']}, which is no such entry of the creator.")
+        yield Fault(
+            "event-entry", event_id, f"The {kind} is about {row['idem']}, which is no such entry of the creator."
+        )
     if fee + net != gross:
         yield Fault("event-split", event_id, f"The fee {fee} and the net {net} are not the gross {gross}.")
 
