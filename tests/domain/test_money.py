@@ -10,6 +10,7 @@ from gateway.domain.money import (
     AMOUNT_MICROS_MAX,
     cents_to_micros,
     format_usd,
+    format_usd_exact,
     format_usd_micros,
     micros_to_cents,
     micros_to_decimal,
@@ -62,3 +63,16 @@ def test_people_read_dollars(cents: int, text: str) -> None:
 )
 def test_people_read_exact_dollars(micros: int, text: str) -> None:
     assert format_usd_micros(micros) == text
+
+
+@pytest.mark.parametrize(
+    ("micros", "text"),
+    [
+        (0, "$0.000000"),
+        (-1, "-$0.000001"),
+        (24_997_500, "$24.997500"),
+        (-9_007_199_254_740_993_000_001, "-$9,007,199,254,740,993.000001"),
+    ],
+)
+def test_exact_amounts_show_all_six_decimals(micros: int, text: str) -> None:
+    assert format_usd_exact(micros) == text

@@ -70,8 +70,8 @@ def corrections() -> Iterator[EntryDraft]:
 async def test_every_entry_that_is_made_has_a_shape_and_every_shape_is_made(database: Database) -> None:
     market = await whole_market(database)
     rows = await market.database.fetch(
-        "SELECT e.idem, e.kind, e.ref, e.reverses, a.kind AS account, a.owner_id, p.amount_micros FROM ledger_entry AS e "
-        "JOIN posting AS p ON p.entry_id = e.id JOIN ledger_account AS a ON a.id = p.account_id"
+        "SELECT e.idem, e.kind, e.ref, e.reverses, a.kind AS account, a.owner_id, p.amount_micros "
+        "FROM ledger_entry AS e JOIN posting AS p ON p.entry_id = e.id JOIN ledger_account AS a ON a.id = p.account_id"
     )
     entries: dict[str, EntryFacts] = {}
     for row in rows:

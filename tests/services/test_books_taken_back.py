@@ -1,10 +1,12 @@
 """Rows about refunds, disputes, holds and events: each that is changed by hand is found by the rule it breaks."""
 
+import asyncio
+
 import pytest
 
 from gateway.db import Database
 from gateway.services.books.checking import check_books
-from tests.services.market_world import Market
+from tests.services.market_world import HOLD, START, Deposit, Market
 from tests.services.whole_market import change, rules, whole_market
 
 
@@ -117,3 +119,36 @@ async def test_refunds_of_before_their_charge_was_noted_are_told_per_customer(
     assert rules(await check_books(market.database, postings_max=postings_max)) == set()
     await change(market.database, "UPDATE checkout SET refunded_cents = 999 WHERE refunded_cents > 0")
     assert rules(await check_books(market.database, postings_max=postings_max)) == {"refund-amount"}
+
+
+async def test_check_beside_refunds_and_disputes_finds_nothing(market: Market) -> None:
+    """As the worker does it: the event of a dispute is done after the last of the charges has moved."""
+    names = ("hal", "ida", "joe")
+    deposits = [await market.deposit(name, 1_000, clears_at=START + 3 * HOLD) for name in names]
+    for deposit in deposits:
+        await change(
+            market.database,
+            "INSERT INTO stripe_event (id, type, object_id, livemode, payload, state, due_at, occurred_at, received_at) "
+            f"SELECT 'evt_{deposit.charge_id}', 'charge.dispute.created', 'dp_{deposit.charge_id}one', false, '{{}}', "  # noqa: S608 - ids of ours
+            "'doing', created_at, created_at, created_at FROM customer LIMIT 1",
+        )
+    turning = True
+
+    async def turn(name: str, deposit: Deposit) -> None:
+        for number in range(3):
+            await market.charge(*(market.call(name, "tool", f"{number}-{call}") for call in range(5)))
+            await market.dispute(deposit, status="needs_response", withdrawn_cents=1_000)
+            await market.dispute(deposit, status=("won", "lost", "won")[number], withdrawn_cents=(0, 1_000, 0)[number])
+            await market.refund(deposit, total_cents=(number + 1) * 100)
+
+    async def check() -> int:
+        checks = 0
+        while turning:
+            assert (await check_books(market.database, postings_max=3)).faults == ()
+            checks += 1
+        return checks
+
+    checking = asyncio.create_task(check())
+    await asyncio.gather(*(turn(name, deposit) for name, deposit in zip(names, deposits, strict=True)))
+    turning = False
+    assert await checking > 0

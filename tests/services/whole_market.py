@@ -11,7 +11,7 @@ from tests.services.market_world import HOLD, Market, open_market
 
 
 async def whole_market(database: Database) -> Market:
-    """One of everything: sales of two days, one's own calls, a reversal, refunds, disputes open, won and lost, a debt paid."""
+    """One of everything: sales of two days, one's own calls, a reversal, refunds, and disputes of each end."""
     market = open_market(database)
     await market.publish("tool", "creator", price="0.01")
     await market.publish("cheap", "other", price="0.0001")
