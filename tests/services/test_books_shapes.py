@@ -76,7 +76,7 @@ async def test_every_entry_that_is_made_has_a_shape_and_every_shape_is_made(data
     entries: dict[str, EntryFacts] = {}
     for row in rows:
         idem, line = str(row["idem"]), (row["account"], row["owner_id"], row["amount_micros"])
-        known = entries[idem].lines if idem in entries else []
+        known = entries[idem].lines if idem in entries else ()
         entries[idem] = EntryFacts(
             idem=idem,
             kind=str(row["kind"]),

@@ -96,14 +96,21 @@ async def test_what_is_changed_by_hand_is_found(market: Market, statement: str, 
     assert rules(await check_books(market.database, postings_max=1)) == rule
 
 
+async def being_applied(market: Market, dispute_id: str) -> None:
+    """A worker has an event of this dispute in its hands."""
+    now = market.billing.clock.now()
+    async with market.database.transaction() as connection:
+        await connection.execute(
+            "INSERT INTO stripe_event (id, type, object_id, livemode, payload, state, due_at, occurred_at, "
+            "received_at) VALUES ($1, 'charge.dispute.closed', $2, false, '{}', 'doing', $3, $3, $3)",
+            (f"evt_{dispute_id}", dispute_id, now),
+        )
+
+
 async def test_charges_that_a_turn_is_moving_are_no_fault_and_those_it_left_are(market: Market) -> None:
     """The customer's side of a dispute is settled before the creators'; its event is done with the last batch."""
-    await change(
-        market.database,
-        "INSERT INTO stripe_event (id, type, object_id, livemode, payload, state, due_at, occurred_at, received_at) "
-        "SELECT 'evt_1', 'charge.dispute.closed', id, false, '{}', 'doing', created_at, created_at, created_at "
-        "FROM deposit_dispute WHERE state = 'lost'",
-    )
+    (dispute,) = await market.database.fetch("SELECT id FROM deposit_dispute WHERE state = 'lost'")
+    await being_applied(market, str(dispute["id"]))
     lost = "SELECT id FROM deposit_dispute WHERE state = 'lost'"
     await change(market.database, f"UPDATE tool_charge SET dispute_id = ({lost}) WHERE state = 'held'")  # noqa: S608 - a constant
     assert rules(await check_books(market.database)) == set()
@@ -126,12 +133,7 @@ async def test_check_beside_refunds_and_disputes_finds_nothing(market: Market) -
     names = ("hal", "ida", "joe")
     deposits = [await market.deposit(name, 1_000, clears_at=START + 3 * HOLD) for name in names]
     for deposit in deposits:
-        await change(
-            market.database,
-            "INSERT INTO stripe_event (id, type, object_id, livemode, payload, state, due_at, occurred_at, received_at) "
-            f"SELECT 'evt_{deposit.charge_id}', 'charge.dispute.created', 'dp_{deposit.charge_id}one', false, '{{}}', "  # noqa: S608 - ids of ours
-            "'doing', created_at, created_at, created_at FROM customer LIMIT 1",
-        )
+        await being_applied(market, f"dp_{deposit.charge_id}one")
     turning = True
 
     async def turn(name: str, deposit: Deposit) -> None:
