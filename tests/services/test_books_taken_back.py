@@ -86,12 +86,9 @@ ROWS = {
     ],
 )
 async def test_what_is_changed_by_hand_is_found(market: Market, statement: str, rule: set[str]) -> None:
-    too_late = (
-        "created_at + interval '366 days'"
-        if market.database.dialect == "postgres"
-        else "'2099-01-01 00:00:00.000000+00:00'"
-    )
-    await change(market.database, statement.replace("TOO_LATE", too_late))
+    for name, row in ROWS.items():
+        statement = statement.replace(name, row)
+    await change(market.database, statement)
     assert rules(await check_books(market.database)) == rule
     assert rules(await check_books(market.database, postings_max=1)) == rule
 
