@@ -1,10 +1,11 @@
 """Calls that are lost in part: exactly what nobody has paid for, whatever a call costs and whoever loses it."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from gateway.db import Database
+from gateway.db import Connection, Database, migrate, open_database
 from gateway.domain.clock import ManualClock
 from gateway.domain.errors import InvalidInput
 from gateway.domain.ledger import BAD_DEBT
@@ -12,6 +13,7 @@ from gateway.services.ledger import balance
 from gateway.services.marketplace.reversals import reverse_charge
 from tests.services.market_world import HOLD, Deposit, Market, open_market
 from tests.support.books import assert_books_balance
+from tests.support.postgres import PostgresServer
 
 DOLLAR = 1_000_000
 
@@ -138,3 +140,44 @@ async def test_what_is_lost_of_a_call_never_costs_more_than_a_micro_dollar_of_ro
 
     assert await market.balances("dan") == {"earn_pending": 220_012}, "of 666,701 net for 1,000,001, 330,000 is paid"
     await assert_books_balance(database)
+
+
+async def a_loss_is_taken_over(url: str) -> None:
+    """As the release before left it: a charge that is lost knows its dispute, and nothing of parts."""
+    async with open_database(url) as database:
+        market = open_market(database)
+        await market.publish("dear", "dan", price="100")
+        deposit = await one_dear_call(market)
+        await market.dispute(deposit, status="lost", withdrawn_cents=10_000)
+        await database.run(_as_before)
+    await migrate(url)
+    async with open_database(url) as database:
+        market = market.beside(database)
+        await assert_books_balance(database)
+        await market.dispute(deposit, status="lost", withdrawn_cents=2_500)
+        assert await market.balances("dan") == {"earn_pending": 60 * DOLLAR}
+        await assert_books_balance(database)
+
+
+async def _as_before(connection: Connection) -> None:
+    for statement in (
+        "UPDATE tool_charge SET dispute_id = (SELECT max(dispute_id) FROM charge_loss)",
+        "DROP TABLE charge_loss",
+        "ALTER TABLE tool_charge DROP COLUMN lost_micros",
+        "ALTER TABLE tool_charge DROP COLUMN lost_net_micros",
+        "DELETE FROM schema_migration WHERE name = '0017_partial_losses'",
+    ):
+        await connection.execute(statement)
+
+
+async def test_upgrade_takes_losses_over_on_sqlite(tmp_path: Path) -> None:
+    url = f"sqlite://{tmp_path / 'old.db'}"
+    await migrate(url)
+    await a_loss_is_taken_over(url)
+
+
+async def test_upgrade_takes_losses_over_on_postgres(postgres_server: PostgresServer) -> None:
+    name = postgres_server.create()
+    await migrate(postgres_server.url(name))
+    await a_loss_is_taken_over(postgres_server.url(name))
+    postgres_server.drop(name)
