@@ -29,6 +29,7 @@ MAKERS = {
     "services/marketplace/reversals.py",
     "services/taken_back/charge_moves.py",
     "services/taken_back/disputes.py",
+    "services/taken_back/made_good.py",
     "services/taken_back/receivables.py",
 }
 

@@ -66,6 +66,10 @@ ROWS = {
             "UPDATE tool_charge SET dispute_id = (SELECT id FROM ONE_OPEN) WHERE state = 'pending'",
             {"charge-dispute"},
         ),
+        (
+            "UPDATE charge_loss SET dispute_id = (SELECT id FROM ONE_OPEN) WHERE gross_micros > 0",
+            {"charge-dispute"},
+        ),
         ("UPDATE tool_charge SET reversed_by = NULL WHERE state = 'reversed'", {"charge-reversed-by"}),
         ("UPDATE tool_charge SET reversed_by = 'op' WHERE state = 'pending'", {"charge-reversed-by"}),
         ("UPDATE tool_charge SET available_at = created_at WHERE call_id = 'uncleared'", {"charge-available"}),
@@ -106,9 +110,9 @@ async def being_applied(market: Market, dispute_id: str) -> None:
 
 async def test_charges_that_a_turn_is_moving_are_no_fault_and_those_it_left_are(market: Market) -> None:
     """The customer's side of a dispute is settled before the creators'; its event is done with the last batch."""
-    (dispute,) = await market.database.fetch("SELECT id FROM deposit_dispute WHERE state = 'lost'")
+    (dispute,) = await market.database.fetch("SELECT min(id) AS id FROM deposit_dispute WHERE state = 'lost'")
     await being_applied(market, str(dispute["id"]))
-    lost = "SELECT id FROM deposit_dispute WHERE state = 'lost'"
+    lost = "SELECT min(id) FROM deposit_dispute WHERE state = 'lost'"
     await change(market.database, f"UPDATE tool_charge SET dispute_id = ({lost}) WHERE state = 'held'")  # noqa: S608 - a constant
     assert rules(await check_books(market.database)) == set()
     await change(market.database, "UPDATE stripe_event SET state = 'dead'")

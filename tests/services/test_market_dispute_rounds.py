@@ -2,15 +2,19 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from gateway.db import Database
+from gateway.domain.clock import ManualClock
 from gateway.domain.errors import ProviderRejected
 from gateway.domain.ledger import BAD_DEBT
 from gateway.services.books.checkpoints import derived_balance
+from gateway.services.jobs.doing import Doer
+from gateway.services.jobs.table import JobTable
 from gateway.services.taken_back.disputed_charges import MOVED_AT_ONCE_MAX
-from gateway.services.taken_back.disputes import settle_dispute
+from gateway.services.taken_back.disputes import SEEN_THROUGH_AFTER, settle_dispute
 from tests.services.market_world import Deposit, Market, open_market
 from tests.support.books import assert_books_balance
 from tests.support.counting import CountingDatabase
@@ -47,6 +51,15 @@ def opened(market: Market, deposit: Deposit) -> str:
     dispute_id = f"dp_{deposit.charge_id}one"
     market.stripe.dispute(dispute_id, deposit.charge_id, status="needs_response", withdrawn_cents=deposit.amount_cents)
     return dispute_id
+
+
+async def do_jobs(market: Market, *, later_by: timedelta) -> None:
+    """What another process finds to do, some time later."""
+    assert isinstance(market.billing.clock, ManualClock)
+    market.billing.clock.advance(later_by)
+    table = JobTable(market.billing.clock)
+    for job in await market.database.run(lambda connection: table.claim(connection, limit=10)):
+        await Doer(market.billing, table).do(job)
 
 
 async def count(market: Market, sql: str) -> int:
@@ -92,6 +105,21 @@ async def test_a_settling_that_dies_goes_on_where_it_stopped(market: Market, sta
     await settle_dispute(market.beside(counting).billing, dispute_id=dispute_id)
     assert set((await market.states("ann")).values()) == {moved}
     assert counting.transactions == 3, "the look, and the two batches that were left"
+    await assert_books_balance(market.database)
+
+
+async def test_a_round_is_finished_though_nobody_comes_again(market: Market) -> None:
+    deposit = await spent_deposit(market)
+    dispute_id = opened(market, deposit)
+    dying = market.beside(CrashingDatabase(market.database, Tripwire(frozenset({5}))))
+    with pytest.raises(Crash):
+        await settle_dispute(dying.billing, dispute_id=dispute_id)
+    assert set((await market.states("ann")).values()) == {"held", "pending"}
+
+    await do_jobs(market, later_by=SEEN_THROUGH_AFTER)
+
+    assert set((await market.states("ann")).values()) == {"held"}
+    assert await count(market, "SELECT count(*) AS n FROM job WHERE kind = 'dispute.finish' AND state = 'done'") == 1
     await assert_books_balance(market.database)
 
 

@@ -34,6 +34,7 @@ async def whole_market(database: Database) -> Market:
     for total_cents in (1_000, 1, 1_000):
         await market.refund(deposit, total_cents=total_cents)
     await market.deposit("gus", 500)
+    await _make_up_for_a_loss(market)
     await market.deposit("eve", 1_000)
     await market.charged("eve", "tool", "old")
     clock = market.billing.clock
@@ -53,6 +54,17 @@ async def whole_market(database: Database) -> Market:
         pass
     await market.charged("eve", "tool", "in-the-tail")
     return market
+
+
+async def _make_up_for_a_loss(market: Market) -> None:
+    """Of a call for $5 all was lost, until $3 of other money came back."""
+    await market.publish("dear", "gil", price="5")
+    spent = await market.deposit("zoe", 500)
+    await market.charged("zoe", "dear", "1")
+    unspent = await market.deposit("zoe", 300)
+    await market.dispute(unspent, status="needs_response", withdrawn_cents=300)
+    await market.dispute(spent, status="lost", withdrawn_cents=500)
+    await market.dispute(unspent, status="won", withdrawn_cents=0)
 
 
 def rules(report: BooksReport) -> set[str]:

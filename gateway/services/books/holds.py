@@ -36,6 +36,11 @@ _HOLDS: Final = """
         d.state AS dispute_state, k.customer_id AS disputed_customer_id, u.funds_clear_at,
         CASE WHEN c.dispute_id IS NULL THEN 0 ELSE (SELECT count(*) FROM stripe_event AS s
             WHERE s.object_id = c.dispute_id AND s.state IN ('new', 'doing')) END AS events_to_come,
+        (SELECT count(*) FROM charge_loss AS l JOIN deposit_dispute AS t ON t.id = l.dispute_id
+            JOIN checkout AS o ON o.id = t.checkout_id WHERE l.charge_id = c.id AND l.gross_micros > 0
+            AND (t.state <> 'lost' OR o.customer_id <> c.consumer_id)
+            AND NOT EXISTS (SELECT 1 FROM stripe_event AS s
+                WHERE s.object_id = t.id AND s.state IN ('new', 'doing'))) AS wrong_losses,
         CASE WHEN c.state = 'pending' THEN ({early}) END AS clears_at
     FROM {charges} AS c
     LEFT JOIN deposit_dispute AS d ON d.id = c.dispute_id
@@ -51,13 +56,13 @@ _WITHIN_A_MONTH: Final[dict[Dialect, str]] = {
     "postgres": "o.clears_at <= o.settled_at + interval '30 days'",
     "sqlite": "julianday(o.clears_at) - julianday(o.settled_at) <= 30",
 }
-#: The dispute a charge has in each state; a reversed one keeps what it had.
+#: The dispute that holds a charge in each state; a reversed one keeps what it had. What is lost has rows of its own.
 _HAS: Final[Mapping[str, DisputeState | None]] = {
     ChargeState.PENDING: None,
     ChargeState.AVAILABLE: None,
     ChargeState.OWN: None,
     ChargeState.HELD: DisputeState.OPEN,
-    ChargeState.LOST: DisputeState.LOST,
+    ChargeState.LOST: None,
 }
 
 
@@ -103,6 +108,8 @@ class _Place:
 
 def _judge_dispute(row: Row) -> Iterator[Fault]:
     charge_id, state, dispute_id = str(row["id"]), str(row["state"]), as_optional_text(row["dispute_id"])
+    if row["wrong_losses"]:
+        yield Fault("charge-dispute", charge_id, "A part of it is lost by a dispute that is not lost, or not about it.")
     if state == ChargeState.REVERSED or row["events_to_come"]:
         return
     wanted = _HAS[state]

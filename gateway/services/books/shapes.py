@@ -124,6 +124,7 @@ SHAPES: Final = (
     Shape(EntryKind.DISPUTE, "dp:{ref}:{turn}", _WALLET | _RECEIVABLE, _STRIPE),
     Shape(EntryKind.DISPUTE_REVERSAL, "dp:{ref}:{turn}", _STRIPE, _WALLET | _RECEIVABLE | _BAD_DEBT),
     Shape(EntryKind.BAD_DEBT, "dp:{ref}:{turn}:lost", _BAD_DEBT, _RECEIVABLE),
+    Shape(EntryKind.BAD_DEBT, "dp:{ref}:{turn}:revived", _RECEIVABLE, _BAD_DEBT),
     # What a dispute does to the nets of charges: frozen or lost, and back again.
     Shape(EntryKind.DISPUTE, "fz:{creator}:{id}", _PENDING | _AVAILABLE | _HELD, _HELD | _BAD_DEBT),
     Shape(EntryKind.DISPUTE_REVERSAL, "fz:{creator}:{id}", _HELD | _BAD_DEBT, _PENDING | _AVAILABLE | _HELD),

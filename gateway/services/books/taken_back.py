@@ -48,7 +48,8 @@ _DISPUTES: Final = f"""
         UNION ALL SELECT id, n + 1, last FROM turn WHERE n < last AND n < {TURNS_MAX}),
     name AS (
         SELECT id, 'dp:' || id || ':' || n AS idem FROM turn
-        UNION ALL SELECT id, 'dp:' || id || ':' || n || ':lost' AS idem FROM turn),
+        UNION ALL SELECT id, 'dp:' || id || ':' || n || ':lost' AS idem FROM turn
+        UNION ALL SELECT id, 'dp:' || id || ':' || n || ':revived' AS idem FROM turn),
     moved AS (
         SELECT n.id, sum(CASE WHEN a.kind = 'stripe' THEN p.amount_micros ELSE 0 END) AS stripe_micros,
             sum(CASE WHEN a.kind = 'bad_debt' THEN p.amount_micros ELSE 0 END) AS bad_debt_micros

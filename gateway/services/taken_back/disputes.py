@@ -1,6 +1,6 @@
 """Disputes about deposits: the wallet gives back what the bank took, and what it paid for is frozen, lost or freed."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from gateway.domain.ledger import BAD_DEBT, EntryDraft, EntryKind, Line, wallet
 from gateway.domain.money import cents_to_micros
 from gateway.services.billing import Billing
 from gateway.services.events.inbox import Alongside
+from gateway.services.jobs import Done, Job, JobOutcome, NewJob
 from gateway.services.ledger import record
 from gateway.services.ledger.rows import as_int
 from gateway.services.taken_back.dispute_rounds import Round, lost_too_much, round_of
@@ -28,6 +29,10 @@ log = structlog.stdlib.get_logger()
 
 #: Looks at Stripe before an event goes back to the inbox: each lost one is another worker's progress.
 LOOKS_MAX: Final = 5
+#: The job that sees a round through; its key is the dispute's id and the number of the round.
+DISPUTE_JOB: Final = "dispute.finish"
+#: After how long it is seen to that a round went through: most have by then.
+SEEN_THROUGH_AFTER: Final = timedelta(minutes=2)
 
 
 async def settle_dispute(billing: Billing, *, dispute_id: str, alongside: Alongside | None = None) -> UUID | None:
@@ -57,6 +62,16 @@ async def settle_dispute(billing: Billing, *, dispute_id: str, alongside: Alongs
                 await billing.database.run(alongside)
             return deposit.id
     raise InProgress("This dispute is being settled by others at this moment.")
+
+
+async def do_dispute_job(billing: Billing, job: Job) -> JobOutcome:
+    """The handler of `dispute.finish`: what a process that died left of a round is done, whoever had begun it."""
+
+    async def finish(connection: Connection) -> None:
+        await billing.jobs.finish(connection, job)
+
+    await settle_dispute(billing, dispute_id=job.key.partition(":")[0], alongside=finish)
+    return Done()
 
 
 async def _looks_at(billing: Billing, dispute_id: str) -> int:
@@ -99,6 +114,9 @@ async def _settle_customer(billing: Billing, deposit: Checkout, dispute: StripeD
                 "UPDATE deposit_dispute SET state = $2, withdrawn_micros = $3, owed_micros = $4, version = $5, "
                 "updated_at = $6 WHERE id = $1",
                 (row.id, state.value, withdrawn, owed, number, now),
+            )
+            await billing.jobs.enqueue(
+                connection, NewJob(kind=DISPUTE_JOB, key=f"{row.id}:{number}", run_at=now + SEEN_THROUGH_AFTER)
             )
             log.warning("deposit.disputed", dispute_id=row.id, state=state.value, withdrawn_micros=withdrawn)
         await connection.execute("UPDATE deposit_dispute SET looks = looks + 1 WHERE id = $1", (row.id,))
