@@ -104,6 +104,7 @@ class Storm:
                 for _ in range(CARRIERS):
                     tasks.create_task(self._carry())
                 tasks.create_task(self._strike())
+            await self._carry_what_is_late()
             if not self.weight.wait_for_leases:
                 await self._let_leases_end()
             await eventually(self._nothing_open, seconds_max=SETTLE_SECONDS_MAX)
@@ -184,6 +185,13 @@ class Storm:
             while self.deliveries < due and not self._done:
                 await asyncio.sleep(IDLE_SECONDS)
             self.strikes[await self.disaster(self, number)] += 1
+
+    async def _carry_what_is_late(self) -> None:
+        """Stripe tells when the last deposits clear some time after they were paid."""
+        await asyncio.sleep(CLEARING_TOLD_AFTER_SECONDS)
+        while not await self.stripe.idle() or self._heap:
+            while self._heap:
+                await self._bring(self._heap.pop())
 
     async def _let_leases_end(self) -> None:
         """Hours pass for the events that dead processes held, so that their silence is plain at first sight."""
