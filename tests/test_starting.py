@@ -134,7 +134,7 @@ async def test_a_worker_tells_how_it_is_and_what_was_given_up(environ: dict[str,
 async def test_a_gateway_that_leaves_the_work_to_others_tells_what_was_given_up(sqlite_url: str) -> None:
     await migrate(sqlite_url)
     await add_dead_event(sqlite_url)
-    async with open_platform(sqlite_url, clock=ManualClock(START), with_worker=False) as platform:
+    async with open_platform(sqlite_url, clock=ManualClock(START), with_worker=False, with_reports=True) as platform:
 
         async def told() -> None:
             lines = (await text_of(platform.http, f"{platform.nodes[0].url}/metrics")).splitlines()

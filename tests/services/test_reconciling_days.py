@@ -128,10 +128,17 @@ async def test_the_first_start_begins_with_the_day_of_the_first_money(world: Mon
     await world.assert_agreed()
 
 
-async def test_a_first_start_without_any_money_begins_with_yesterday(world: MoneyWorld) -> None:
+async def test_days_begin_with_the_first_purchase(world: MoneyWorld) -> None:
+    assert await catch_up(watched(world)) == 0
+    assert await days_done(world) == []
+
+    await world.deposit(5_000)
+    assert await catch_up(watched(world)) == 0
+    await world.next_day()
     assert await catch_up(watched(world)) == 1
 
-    assert await days_done(world) == [DAY - ONE_DAY]
+    assert await days_done(world) == [DAY]
+    await world.assert_agreed()
 
 
 async def test_a_claim_of_a_broken_clock_is_not_waited_for(world: MoneyWorld) -> None:

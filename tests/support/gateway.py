@@ -185,6 +185,7 @@ async def open_platform(
     *,
     clock: Clock,
     with_worker: bool = True,
+    with_reports: bool = False,
     gateways: int = 1,
     hasty: bool = False,
     patience_seconds: float = HASTY_SECONDS,
@@ -196,7 +197,8 @@ async def open_platform(
     """The local Stripe, set up as an operator would, and gateways on one migrated database.
 
     `hasty` gateways wait `patience_seconds` for Stripe and pause for nothing between tries. Stripe's events go to the
-    first gateway, or to the address `events_to`; with `with_worker=False` they stay in the inbox until `Platform.work`.
+    first gateway, or to the address `events_to`; with `with_worker=False` they stay in the inbox until `Platform.work`,
+    and nothing is read by itself unless `with_reports`.
     `dress` may hand a gateway other parts before it serves; `weather` lies between the gateways and Stripe.
     When a payment's money clears is known at once, and no event tells of it, unless it is told some seconds later.
     """
@@ -215,6 +217,7 @@ async def open_platform(
                     one,
                     clock=clock,
                     with_worker=with_worker,
+                    with_reports=with_reports,
                     patience_seconds=patience_seconds if hasty else None,
                     dress=dress,
                 )
@@ -268,6 +271,7 @@ async def _node(
     *,
     clock: Clock,
     with_worker: bool,
+    with_reports: bool,
     patience_seconds: float | None,
     dress: Callable[[Gateway], Gateway],
 ) -> AsyncGenerator[Node]:
@@ -284,7 +288,9 @@ async def _node(
             )
             gateway = with_stripe(gateway, stripe)
         gateway = dress(gateway)
-        await stack.enter_async_context(serving(build_app(gateway, with_worker=with_worker, with_reports=False), door))
+        await stack.enter_async_context(
+            serving(build_app(gateway, with_worker=with_worker, with_reports=with_reports), door)
+        )
         yield Node(url=url_of(door), gateway=gateway, worker=EventWorker(gateway.billing, jitter=lambda: 0.0))
 
 

@@ -26,13 +26,16 @@ _FIRST_CHECKOUT: Final = "SELECT created_at FROM checkout ORDER BY id LIMIT 1"
 async def reconcile_when_due(billing: Billing) -> bool:
     """Compare the next day if it is over; True when another may be waiting. No day is ever left out.
 
+    Days begin with the first money or the first purchase: before that there is nothing to compare.
+
     Raises:
         ProviderUnavailable: Stripe did not answer; the day is tried again.
     """
     newest = last_day_over(billing.clock.now())
-    day = await _next_day(billing, newest)
-    claimed = day <= newest and await _claim(billing, day)
+    day = await _next_day(billing)
+    claimed = day is not None and day <= newest and await _claim(billing, day)
     if claimed:
+        assert day is not None, "only a day is claimed"
         await _compare(billing, day, is_newest=day == newest)
     await report_differences(billing)
     return claimed
@@ -57,7 +60,7 @@ async def mark_reconciled(billing: Billing, day: date) -> None:
 
 async def _compare(billing: Billing, day: date, *, is_newest: bool) -> None:
     """Days that are caught up leave to the newest one what is not of a day: late lines, accounts and the total."""
-    first = await _first_day(billing, day)
+    first = await _first_day(billing) or day
     again = [one for back in range(READ_AGAIN_DAYS, 0, -1) if (one := day - timedelta(days=back)) >= first]
     await reconcile_day(billing, day, again=again if is_newest else (), with_accounts=is_newest)
     if is_newest:
@@ -71,16 +74,16 @@ async def _compare(billing: Billing, day: date, *, is_newest: bool) -> None:
     )
 
 
-async def _next_day(billing: Billing, newest: date) -> date:
+async def _next_day(billing: Billing) -> date | None:
     row = await billing.database.fetch_one("SELECT next_day FROM reconciliation_progress")
-    return await _first_day(billing, newest) if row is None else date.fromisoformat(text(row, "next_day"))
+    return await _first_day(billing) if row is None else date.fromisoformat(text(row, "next_day"))
 
 
-async def _first_day(billing: Billing, newest: date) -> date:
-    """The day of the first money here, or of the first purchase that may have brought some; `newest` without any."""
+async def _first_day(billing: Billing) -> date | None:
+    """The day of the first money here, or of the first purchase that may have brought some."""
     rows = [await billing.database.fetch_one(sql) for sql in (_FIRST_MONEY, _FIRST_CHECKOUT)]
     moments: list[datetime] = [moment(row, "created_at") for row in rows if row is not None]
-    return min([newest, *(one.date() for one in moments)])
+    return min((one.date() for one in moments), default=None)
 
 
 async def _claim(billing: Billing, day: date) -> bool:
