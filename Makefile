@@ -15,6 +15,8 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --gener
 
 # More for pytest: `make test ARGS="tests/domain -x"`.
 ARGS ?=
+# Tests that run side by side: twice as many as there are cores, because many wait for processes that were killed.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test storm bench check fmt lock clean
@@ -36,7 +38,7 @@ run: $(INSTALLED) ## Start the gateway and the local Stripe on this machine
 	@$(BIN)/gateway dev
 
 test: $(INSTALLED) ## Run every test, on SQLite and on PostgreSQL
-	$(BIN)/pytest -m "not storm" -n auto $(ARGS)
+	$(BIN)/pytest -m "not storm" -n $(WORKERS) $(ARGS)
 
 storm: $(INSTALLED) ## Run the long tests that break things at random
 	$(BIN)/pytest -m storm $(ARGS)

@@ -255,7 +255,7 @@ async def test_connect_endpoints_hear_of_connected_accounts_only(local: LocalStr
         theirs = event["data"]["object"]["name"] == "theirs"
         assert event.get("account") == (account if theirs else None)
         local.sdk.construct_event(body, signature, "whsec_connect" if theirs else SECRET)
-    assert len(receiver.got) == 2
+    assert len({orjson.loads(body)["id"] for body, _ in receiver.got}) == 2
 
 
 async def test_an_endpoint_of_another_version_is_told_so(local: LocalStripe, receiver: Receiver) -> None:

@@ -41,9 +41,9 @@ CLEARING_TOLD_AFTER_SECONDS: Final = 2
 PATIENCE_SECONDS: Final = 20.0
 POLL_SECONDS: Final = 0.02
 #: How long a gateway that meets faults waits for an answer of Stripe.
-HASTY_SECONDS: Final = 0.4
+HASTY_SECONDS: Final = 1.0
 #: How long Stripe keeps it waiting: longer than that.
-HANG_SECONDS: Final = 0.7
+HANG_SECONDS: Final = 1.3
 
 #: Kinds of entries that follow from the lines of Stripe's balance.
 _FROM_BALANCE: Final = (EntryKind.STRIPE_FEE.value, EntryKind.SUBSCRIPTION.value)

@@ -46,7 +46,7 @@ Json = dict[str, Any]
 START: Final = datetime(2026, 11, 29, 9, 0, tzinfo=UTC)
 DOLLAR: Final = 1_000_000
 #: How long one call waits where Stripe may leave it without an answer.
-HASTY_SECONDS: Final = 2.0
+HASTY_SECONDS: Final = 8.0
 FUNDS_CENTS: Final = 90_000_000
 ADVANCES_MAX: Final = 10
 
