@@ -102,6 +102,22 @@ async def test_the_same_call_with_another_tool_is_a_conflict(market: Market) -> 
     assert await balance(market) == "9.00"
 
 
+async def test_calls_whose_numbers_are_too_large_to_be_told_apart_are_refused_not_taken_for_one(market: Market) -> None:
+    await market.fund("bob", 1_000_000)
+    await market.publish()
+    first = uuid4().int | 1 << 127
+
+    for number in (first, first + 1):
+        reply = await market.runtime.post(CHARGE, input={**call_input("1"), "callId": number})
+        assert (reply.status, reply.codes) == (400, ["BAD_REQUEST"])
+    for number in (str(first), str(first + 1), 2**63 - 1, 2**63):
+        answer = (await market.runtime.ask(CHARGE, input={**call_input("1"), "callId": number}))["chargeToolCall"]
+        assert answer["charge"]["callId"] == str(number)
+        assert answer["charge"]["replayed"] is False
+
+    assert await balance(market) == "0.99"
+
+
 async def test_two_consumers_may_have_a_call_of_the_same_name(market: Market) -> None:
     await market.publish(price="1")
     for consumer in ("bob", "cid"):

@@ -236,6 +236,29 @@ async def test_a_key_named_twice_is_refused_where_money_could_move(door: Door) -
     assert door.world.journal == []
 
 
+@pytest.mark.parametrize(
+    "number",
+    ["18446744073709551616", "-9223372036854775809", "1" * 40, "9007199254740992.0", "1e22", "-1E22"],
+)
+async def test_a_number_that_readers_round_is_refused_where_money_could_move(door: Door, number: str) -> None:
+    body = b'{"query":"mutation { add(value: 1) }","variables":{"id":%s}}' % number.encode()
+    error = await send(door, body, status=400)
+    assert error["message"] == (
+        f"The body holds the number {number}, which not all readers read exactly; send it as a string."
+    )
+    assert error["extensions"] == {"code": "BAD_REQUEST"}
+    assert door.world.journal == []
+
+
+@pytest.mark.parametrize(
+    "number", ["18446744073709551615", "-9223372036854775808", "0.1", "1e3", "-9007199254740991.0"]
+)
+async def test_a_number_that_all_readers_read_alike_is_read(door: Door, number: str) -> None:
+    body = b'{"query":"mutation { add(value: 1) }","extensions":{"sampled":%s}}' % number.encode()
+    async with door.client.post("/graphql", data=body, headers={"Content-Type": JSON}) as response:
+        assert (response.status, await response.json()) == (200, {"data": {"add": 1}})
+
+
 async def test_suggestions_are_not_made(door: Door) -> None:
     content = await door.query("{ hell }")
     assert content["errors"][0]["message"] == "Cannot query field 'hell' on type 'Query'."

@@ -31,7 +31,7 @@ from gateway.server.graphql.requests import (
     RequestBody,
     parse_body,
     read_body,
-    refuse_repeated_keys,
+    refuse_ambiguous_json,
     require_json,
 )
 from gateway.server.jwks import KeysUnavailable
@@ -137,7 +137,7 @@ class GraphQLEdge:
         checked = [self._check(entry) for entry in body.entries]
         ready = [entry for entry in checked if isinstance(entry, Ready)]
         if any(entry.is_mutation for entry in ready):
-            refuse_repeated_keys(body.raw)
+            refuse_ambiguous_json(body.raw)
         executed = await self._execution.run(ready, self._new_contexts(caller, request))
         for entry, answer in zip(ready, executed, strict=True):
             self._observe(kind=entry.operation.kind.value, outcome="error" if "errors" in answer.body else "ok")

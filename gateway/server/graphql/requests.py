@@ -15,6 +15,12 @@ from gateway.server.graphql.negotiation import JSON
 #: Of a body, unless the edge grants its sender more.
 BODY_BYTES_MAX = 64 * 1024
 BODY_SECONDS_MAX = 10.0
+#: Whole numbers that our reader of JSON reads exactly; others become floats.
+INTEGER_MIN = -(2**63)
+INTEGER_MAX = 2**64 - 1
+#: From here on a float has no neighbour that is one more.
+EXACT_FLOAT_MAX = 2.0**53
+NUMBER_CHARACTERS_SHOWN_MAX = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +105,40 @@ def parse_body(body: bytes, *, batch_max: int) -> RequestBody:
     return RequestBody(entries=entries, batch=True, raw=body)
 
 
-def refuse_repeated_keys(body: bytes) -> None:
-    """Refuses JSON in which an object names a key twice.
+def refuse_ambiguous_json(body: bytes) -> None:
+    """Refuses JSON that readers read differently: an object that names a key twice, a number that some of them round.
 
-    Readers disagree on which of the two counts, so somebody between the client and us may have seen another amount.
+    Somebody between the client and us may have seen another amount. A whole number of more than 64 bits reaches us as a
+    float, in which neighbours are the same, and GraphQL takes a float that is whole for an ID: of two calls numbered
+    like that the second would be a replay of the first.
     Asked for before a mutation only: it costs more than all the rest of the reading. Raises BadRequest.
     """
-
-    def check(pairs: list[tuple[str, object]]) -> None:
-        names = [name for name, _ in pairs]
-        if len(set(names)) != len(names):
-            repeated = next(name for name in names if names.count(name) > 1)
-            raise BadRequest(f"An object of the body names the key {repeated[:60]!r} twice.")
-
     try:
-        json.loads(body, object_pairs_hook=check)
+        json.loads(body, object_pairs_hook=_refuse_repeated_keys, parse_int=_refuse_wide, parse_float=_refuse_rounded)
     except RecursionError as error:
         raise BadRequest("The body is nested too deeply.") from error
+
+
+def _refuse_repeated_keys(pairs: list[tuple[str, object]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise BadRequest(f"An object of the body names the key {repeated[:60]!r} twice.")
+
+
+def _refuse_wide(digits: str) -> None:
+    if not INTEGER_MIN <= int(digits) <= INTEGER_MAX:
+        raise _inexact(digits)
+
+
+def _refuse_rounded(number: str) -> None:
+    if abs(float(number)) >= EXACT_FLOAT_MAX:
+        raise _inexact(number)
+
+
+def _inexact(number: str) -> BadRequest:
+    shown = number[:NUMBER_CHARACTERS_SHOWN_MAX]
+    return BadRequest(f"The body holds the number {shown}, which not all readers read exactly; send it as a string.")
 
 
 def _entry(item: object, *, where: str) -> OperationRequest:
