@@ -32,6 +32,8 @@ from gateway.services.snapshot import DAYS_MAX, EarningPageNeed, Need, PageNeed,
 from resolvers.connections import PAGE_ROWS_DEFAULT, BadPage, earning_page_need, page_need, payout_page_need
 
 DAYS_DEFAULT: Final = 30
+#: Of an Int, sign included. An ID may be written as a longer number, which Python does not read at any length.
+_INT_CHARACTERS_MAX: Final = 11
 #: The fields of `Earnings` that are made of the sum over all days.
 _LIFETIME_FIELDS: Final = frozenset({("Earnings", "lifetime"), ("Earnings", "paidOut")})
 
@@ -196,9 +198,9 @@ def _value(node: ValueNode) -> Given:
     match node:
         case VariableNode():
             return Given(variable=node.name.value)
-        case IntValueNode():
+        case IntValueNode() if len(node.value) <= _INT_CHARACTERS_MAX:
             return Given(int(node.value))
-        case StringValueNode():
+        case IntValueNode() | StringValueNode():
             return Given(node.value)
         case NullValueNode():
             return Given(None)
