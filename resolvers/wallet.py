@@ -34,7 +34,7 @@ publish_enum(
         WalletEntryKind.REFUND: "Money went back: a call was taken back into the wallet, or a deposit to the card.",
         WalletEntryKind.DISPUTE: "The bank contested a deposit and withdrew it.",
         WalletEntryKind.DISPUTE_REVERSAL: "What a contested deposit had cost came back.",
-        WalletEntryKind.ADJUSTMENT: "A correction made by hand.",
+        WalletEntryKind.ADJUSTMENT: "Money that covered what was owed, or a correction made by hand.",
     },
 )
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 from graphql import build_schema, parse, validate
 from prometheus_client import CollectorRegistry
+from strawberry.types import get_object_definition
 
 from gateway.app import CHARGING_BODY_BYTES_MAX
 from gateway.cli import build_parser
@@ -39,6 +40,7 @@ from gateway.services.purchases import checkout, hosted, settle
 from gateway.settings import Settings, variable
 from gateway.stripe_service import ACCOUNT_EVENTS, API_VERSION, CONNECT_EVENTS, THIN_EVENTS, WebhookRefusal
 from gateway.worker import EVENT_SECONDS_MAX, EVENTS_AT_ONCE_MAX, WAITING_SECONDS_MIN
+from resolvers.schema import Query
 from tests.support.documents import NAMES, ROOT, anchors, blocks, first_cells, section, text_of
 
 DEFAULT = Limits()
@@ -185,6 +187,19 @@ def test_the_life_of_a_checkout_tells_the_real_times() -> None:
     assert f"left alone for {checkout.UNMADE_SECONDS_MIN} seconds" in text_of("docs/errors.md")
 
 
+def test_the_queries_that_read_beside_the_one_statement_are_named() -> None:
+    """A resolver that reads is one that awaits; all others are plain functions over the snapshot."""
+    reading = [
+        field.python_name
+        for field in get_object_definition(Query, strict=True).fields
+        if field.base_resolver is not None and field.base_resolver.is_async
+    ]
+
+    assert reading == ["billing_timeline"]
+    assert "Only `billingTimeline` reads by itself, and asks Stripe." in text_of("docs/architecture.md")
+    assert "(`billingTimeline` alone reads on its own, right after it)" in text_of("docs/clients.md")
+
+
 def test_limits_are_the_real_ones() -> None:
     assert f"The token's `sub`, at most {SUBJECT_CHARACTERS_MAX} characters" in text_of("docs/clients.md")
     assert f"1 to {SUBJECT_CHARACTERS_MAX} printable characters" in text_of("docs/marketplace.md")
@@ -202,6 +217,7 @@ def test_limits_are_the_real_ones() -> None:
         f"| root fields | {DEFAULT.root_fields} of a query, {DEFAULT.mutation_fields} of a mutation |",
         f"| calls charged at once | {CALLS_AT_ONCE_MAX} |",
         f"| days of a series | {snapshot.DAYS_MAX} |",
+        f"as often as lists repeat it; a series of days counts as at most {limits.PAGE_SIZES_MAX['days']} |",
         f"| different pages of one list in one request, those after a mutation counted anew | {snapshot.PAGES_MAX} |",
         f"| payouts named by their ids in one request, likewise | {snapshot.PAYOUT_IDS_MAX} |",
     ):

@@ -74,6 +74,14 @@ async def test_a_refund_shrinks_the_wallet_and_what_is_spent_is_owed(
     assert await market.balances("ann") == {"wallet": 4 * DOLLAR}
     wallet = await ann.wallet()
     assert (wallet["balance"]["amountCents"], wallet["owed"]["amountCents"]) == ("400", "0")
+    newest = [edge["node"] for edge in (await ann.entries(first=2))["edges"]]
+    assert [(one["kind"], one["amount"]["amountCents"], one["description"]) for one in newest] == [
+        ("ADJUSTMENT", "-600", "Covers a deposit that was taken back"),
+        ("DEPOSIT", "1000", "Deposit"),
+    ]
+    kinds = (await ann.ask('{ __type(name: "WalletEntryKind") { enumValues { name description } } }'))["__type"]
+    told = {value["name"]: value["description"] for value in kinds["enumValues"]}
+    assert told["ADJUSTMENT"] == "Money that covered what was owed, or a correction made by hand."
 
 
 async def test_a_dispute_freezes_earnings_and_winning_it_frees_them(
