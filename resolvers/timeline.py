@@ -96,6 +96,7 @@ _VERDICTS = {
     Verdict.MISMATCH: BillingVerdict.NEEDS_SUPPORT,
     Verdict.PAGE_LOST: BillingVerdict.NEEDS_SUPPORT,
     Verdict.BOOKS_WRONG: BillingVerdict.NEEDS_SUPPORT,
+    Verdict.WRONG_MODE: BillingVerdict.NEEDS_SUPPORT,
     Verdict.STRIPE_UNREACHABLE: BillingVerdict.PROVIDER_UNREACHABLE,
 }
 

@@ -89,6 +89,7 @@ OWNER_WORDS: Final[Mapping[Verdict, Words]] = {
     Verdict.MISMATCH: _SUPPORT,
     Verdict.PAGE_LOST: _SUPPORT,
     Verdict.BOOKS_WRONG: _SUPPORT,
+    Verdict.WRONG_MODE: _SUPPORT,
     Verdict.STRIPE_UNREACHABLE: Words(
         "The payment provider did not answer, so the payment could not be looked up.", "Ask again in a minute."
     ),

@@ -104,11 +104,12 @@ def test_every_verdict_has_words_and_those_for_somebody_an_action(verdict: Verdi
 
 def test_an_owner_is_told_of_every_verdict_a_made_session_can_have() -> None:
     flags = (True, False)
-    for session, settled, fits, booked, plan_fits, event, dispute, refunded in product(
-        SessionStanding, flags, flags, flags, flags, EventStanding, DisputeStanding, (0, 1, 2500)
+    for session, mode_fits, settled, fits, booked, plan_fits, event, dispute, refunded in product(
+        SessionStanding, flags, flags, flags, flags, flags, EventStanding, DisputeStanding, (0, 1, 2500)
     ):
         facts = PurchaseFacts(
             session=session,
+            mode_fits=mode_fits,
             settled=settled,
             fits=fits,
             booked=booked,

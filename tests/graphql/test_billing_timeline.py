@@ -64,6 +64,24 @@ async def test_unknown_and_foreign_sessions_look_alike_and_stripe_is_not_asked(p
     assert await platform.stripe.requests() == []
 
 
+async def test_a_session_from_before_the_key_changed_its_mode_is_for_support(each: Platform) -> None:
+    ann = each.person()
+    page = await ann.deposit_page("2500")
+    await each.stripe.pay(page.url)
+    await ann.verify_deposit(page.session_id)
+    before = page.session_id.replace("cs_test_", "cs_live_")
+    async with each.database.transaction() as connection:
+        await connection.execute("UPDATE checkout SET session_id = $1", (before,))
+
+    told = await timeline(ann, before)
+
+    assert (told["verdict"], told["message"], told["nextStep"]) == (
+        "NEEDS_SUPPORT",
+        "Something about this payment has to be looked at by us.",
+        "Contact support and name this session.",
+    )
+
+
 async def test_who_is_not_signed_in_is_told_so(platform: Platform) -> None:
     reply = await platform.stranger().post(TIMELINE, id="cs_test_unknown")
 
