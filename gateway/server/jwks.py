@@ -24,7 +24,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class KeysUnavailable(Exception):
-    """The issuer's keys could not be had, now or recently enough: no token can be judged, good or bad."""
+    """The issuer's keys could not be had, now or recently enough, so this token cannot be judged, good or bad."""
 
 
 class RemoteKeys:
@@ -56,16 +56,20 @@ class RemoteKeys:
         if refreshing is not None:
             # Shielded: a caller that goes away must not end the fetch that others wait for.
             await asyncio.shield(refreshing)
-        age = self._age()
-        if age is None or age >= KEYS_STALE_MAX:
+        age, known = self._age(), self._keys.get(key_id)
+        if age is None or age >= KEYS_STALE_MAX or (known is None and self._last_try_failed()):
             raise KeysUnavailable("The keys of the token issuer cannot be fetched; try again in a moment.")
-        return self._keys.get(key_id)
+        return known
 
     async def close(self) -> None:
         """Ends a fetch under way; the session belongs to the caller."""
         if self._refreshing is not None:
             self._refreshing.cancel()
             await asyncio.gather(self._refreshing, return_exceptions=True)
+
+    def _last_try_failed(self) -> bool:
+        """Then nobody knows which keys the issuer has by now."""
+        return self._fetched_at is None or (self._tried_at is not None and self._fetched_at < self._tried_at)
 
     def _age(self) -> timedelta | None:
         return None if self._fetched_at is None else self._clock.now() - self._fetched_at

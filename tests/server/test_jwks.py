@@ -169,6 +169,25 @@ async def test_an_outage_is_ridden_out_with_the_keys_at_hand(world: World) -> No
         await world.subject(token)
 
 
+async def test_a_new_key_that_cannot_be_fetched_is_no_fault_of_its_token(world: World) -> None:
+    await world.subject(rs256())
+    world.issuer.keys = [rsa_jwk(RSA_KEY, "k1"), rsa_jwk(OTHER_RSA_KEY, "k2")]
+    world.issuer.answer = lambda: web.Response(status=503)
+    world.clock.advance(REFRESH_COOLDOWN)
+    token = signed(key=OTHER_RSA_KEY, algorithm="RS256", kid="k2")
+    for _ in range(2):  # the second one within the cooldown
+        with pytest.raises(KeysUnavailable):
+            await world.subject(token)
+    assert world.issuer.hits == 2
+    assert await world.subject(rs256()) == "user_1"
+
+    world.issuer.answer = None
+    world.clock.advance(REFRESH_COOLDOWN)
+    assert await world.subject(token) == "user_1"
+    with pytest.raises(BadToken):
+        await world.subject(rs256("evil"))
+
+
 async def test_keys_come_back_after_an_outage(world: World) -> None:
     world.issuer.answer = lambda: web.Response(status=503)
     with pytest.raises(KeysUnavailable):
