@@ -32,7 +32,7 @@ publish_enum(
         ErrorCode.BELOW_MINIMUM_PAYOUT: "Less is available than a payout may be.",
         ErrorCode.PAYOUT_IN_PROGRESS: "Another payout is being made.",
         ErrorCode.IDEMPOTENCY_CONFLICT: "The key, or the id of the call, was used before for something else.",
-        ErrorCode.IN_PROGRESS: "Another purchase cannot be put aside at this moment; try again in a few seconds.",
+        ErrorCode.IN_PROGRESS: "Something else of the caller's has to end first; the message says what.",
         ErrorCode.PROVIDER_UNAVAILABLE: "The payment provider gave no clear answer; try again with the same key.",
         ErrorCode.PROVIDER_REJECTED: "The payment provider said no, for certain; nothing was done.",
     },

@@ -49,7 +49,7 @@ publish_enum(
         PayoutAccountStatus.ONBOARDING: "Begun and not finished; connectPayouts goes on with it.",
         PayoutAccountStatus.UNDER_REVIEW: "All is handed in and Stripe is looking at it.",
         PayoutAccountStatus.READY: "Can be paid.",
-        PayoutAccountStatus.RESTRICTED: "Cannot be paid until Stripe has what it wants; connectPayouts leads there.",
+        PayoutAccountStatus.RESTRICTED: "Cannot be paid: Stripe wants something (see connectPayouts), or said no.",
     },
 )
 
@@ -124,7 +124,7 @@ class PayoutBlocker:
 class PayoutSettings:
     account_status: PayoutAccountStatus = strawberry.field(
         description="NOT_CONNECTED and ONBOARDING: call connectPayouts. UNDER_REVIEW: Stripe is at it. RESTRICTED: "
-        "Stripe wants something; connectPayouts leads there."
+        "Stripe wants something, and connectPayouts leads there; or it said no. The blockers say which."
     )
     frequency: PayoutFrequency = strawberry.field(
         description="WEEKLY is Mondays 00:00 UTC, MONTHLY the 1st 00:00 UTC, MANUAL never by itself."
