@@ -7,6 +7,7 @@ from graphql import parse
 
 from gateway.server.graphql.execution import graphql_schema_of
 from gateway.server.graphql.limits import TOKENS_MAX, Limits, Measure, TooComplex, check_cost, check_document, lists_of
+from resolvers.schema import schema
 from tests.server.graphql_world import SCHEMA, Door, open_door
 
 LISTS = lists_of(graphql_schema_of(SCHEMA))
@@ -220,6 +221,35 @@ def test_the_cost_counts_fields_as_often_as_lists_repeat_them(source: str, expec
 def test_a_page_counts_as_large_as_it_will_be(arguments: str, variables: dict[str, object] | None, page: int) -> None:
     source = f"query($n: Int) {{ wallet {{ entries{arguments} {{ edges {{ cursor node {{ id }} }} }} }} }}"
     assert cost(source, variables) == 3 + page * 3
+
+
+MONEY = "{ amountCents amount currency }"
+PAGE = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
+EVERYTHING = f"""{{
+  wallet {{ entries(first: 100) {{ {PAGE}
+    edges {{ cursor node {{ id kind amount {MONEY} balanceAfter {MONEY} description createdAt }} }} }} }}
+  earnings {{ entries(first: 100) {{ {PAGE}
+    edges {{ cursor node {{ id kind gross {MONEY} fee {MONEY} net {MONEY} toolId availableAt createdAt }} }} }} }}
+  payouts(first: 100) {{ {PAGE}
+    edges {{ cursor node {{
+      id amount {MONEY} returned {MONEY} status manual requestedAt arrivalDate failureMessage }} }} }}
+}}"""
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{ wallet { entries(first: 100) { edges { cursor } pageInfo { endCursor } } } }", 3 + 100 * 1 + 2),
+        ('{ billingTimeline(sessionId: "cs_1") { entries { at kind message } } }', 2 + 25 * 3),
+        (EVERYTHING, (3 + 100 * 14 + 5) + (3 + 100 * 19 + 5) + (2 + 100 * 16 + 5)),
+    ],
+)
+def test_a_list_of_the_same_name_elsewhere_makes_no_page_dearer(source: str, expected: int) -> None:
+    """`entries` is a page of the wallet and of earnings, and a plain list of a timeline."""
+    measure = Measure(parse(source), Limits(), lists_of(graphql_schema_of(schema)))
+    (size,) = check_document(measure)
+    assert size.cost == expected
+    check_cost(size.cost, Limits())
 
 
 SIX_PAGES = (

@@ -65,6 +65,8 @@ class Lists:
 
     #: Fields that are lists, like `edges`.
     names: frozenset[str]
+    #: Those of them that are none in another type, like `entries`: a page where a list stands below, else a list.
+    elsewhere_none: frozenset[str]
     #: Fields whose arguments say how long a list is, the one they are or the one below, with the defaults of these.
     pages: Mapping[str, Mapping[str, int | None]]
 
@@ -72,17 +74,17 @@ class Lists:
 def lists_of(schema: GraphQLSchema) -> Lists:
     """The lists and pages of all objects of a schema."""
     names: set[str] = set()
+    others: set[str] = set()
     pages: dict[str, dict[str, int | None]] = {}
     for schema_type in schema.type_map.values():
         if not isinstance(schema_type, GraphQLObjectType | GraphQLInterfaceType):
             continue
         for name, definition in schema_type.fields.items():
-            if str(definition.type).startswith("["):
-                names.add(name)
+            (names if str(definition.type).startswith("[") else others).add(name)
             for argument_name in definition.args.keys() & PAGE_SIZES_MAX.keys():
                 default: object = definition.args[argument_name].default_value
                 pages.setdefault(name, {})[argument_name] = default if isinstance(default, int) else None
-    return Lists(names=frozenset(names), pages=pages)
+    return Lists(names=frozenset(names), elsewhere_none=frozenset(names & others), pages=pages)
 
 
 @dataclass(slots=True)
@@ -221,7 +223,7 @@ class Measure:
 
     def _cost(self, node: FieldNode, below: Size) -> tuple[int, int]:
         name = node.name.value
-        is_list = name in self.lists.names
+        is_list = name in self.lists.names and not (below.listed_cost and name in self.lists.elsewhere_none)
         if name in self.lists.pages:
             repeated = below.listed_cost + (below.cost if is_list else 0)
             once = 0 if is_list else below.cost
