@@ -144,7 +144,7 @@ class PaymentFailed(BillingError):
 
 
 class SessionExpired(BillingError):
-    """The hosted page was not used in time."""
+    """The hosted page was not used in time, or another purchase replaced it."""
 
     code = ErrorCode.SESSION_EXPIRED
 

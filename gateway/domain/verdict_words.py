@@ -16,6 +16,9 @@ class Words:
 
 
 _SYNC: Final = "gateway sync checkout {about}"
+_CLOSED: Final = (
+    "The payment page is closed: it was not used in time, or another purchase replaced it; nothing was taken."
+)
 
 OPERATOR_WORDS: Final[Mapping[Verdict, Words]] = {
     Verdict.PAID_AND_APPLIED: Words("Paid at Stripe and handed over here, once."),
@@ -28,7 +31,7 @@ OPERATOR_WORDS: Final[Mapping[Verdict, Words]] = {
     Verdict.DISPUTE_LOST: Words("The payment was contested and the bank kept it."),
     Verdict.WAITING_FOR_PAYMENT: Words("The payment page is open and nobody has paid on it."),
     Verdict.BANK_WORKING: Words("The page is completed and a bank is working on the payment; that can take days."),
-    Verdict.EXPIRED: Words("The payment page was not used in time; nothing was taken."),
+    Verdict.EXPIRED: Words(_CLOSED),
     Verdict.FAILED: Words("The bank did not make the payment; nothing was taken."),
     Verdict.BEING_MADE: Words("The payment page was asked for and is not known yet; nothing can have been paid on it."),
     Verdict.REFUSED_BY_STRIPE: Words("Stripe would not make the payment page; nothing was taken."),
@@ -78,7 +81,7 @@ OWNER_WORDS: Final[Mapping[Verdict, Words]] = {
         "Nothing has been paid yet; the payment page is still open.", "Finish the payment page, or start again."
     ),
     Verdict.BANK_WORKING: Words("The payment is on its way through the bank; that can take some days."),
-    Verdict.EXPIRED: Words("The payment page was not used in time; nothing was taken.", "Start again."),
+    Verdict.EXPIRED: Words(_CLOSED, "Start again."),
     Verdict.FAILED: Words("The bank did not make the payment; nothing was taken.", "Start again to try another way."),
     Verdict.PAID_NOT_APPLIED: _ON_ITS_WAY,
     Verdict.EVENT_WAITING: _ON_ITS_WAY,

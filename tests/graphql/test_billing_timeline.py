@@ -82,6 +82,31 @@ async def test_a_session_from_before_the_key_changed_its_mode_is_for_support(eac
     )
 
 
+async def test_a_page_that_another_purchase_replaced_is_not_said_to_have_run_out_of_time(each: Platform) -> None:
+    ann = each.person()
+    first = await ann.checkout_page("PRO", idempotencyKey="first")
+    await ann.checkout_page("STARTER")
+
+    told = await timeline(ann, first.session_id)
+    verified = await ann.verify_checkout(first.session_id)
+    again = await ann.checkout("PRO", idempotencyKey="first")
+
+    replaced = "it was not used in time, or another purchase replaced it"
+    assert (told["verdict"], told["entries"][-1]["message"]) == (
+        "EXPIRED",
+        "The payment page closed without a payment.",
+    )
+    assert told["message"] == f"The payment page is closed: {replaced}; nothing was taken."
+    assert (verified["code"], verified["message"]) == (
+        "SESSION_EXPIRED",
+        f"The payment page is closed: {replaced}. Start again.",
+    )
+    assert (again["code"], again["message"]) == (
+        "SESSION_EXPIRED",
+        f"This page is closed: {replaced}. Start again, with a new idempotency key.",
+    )
+
+
 async def test_who_is_not_signed_in_is_told_so(platform: Platform) -> None:
     reply = await platform.stranger().post(TIMELINE, id="cs_test_unknown")
 

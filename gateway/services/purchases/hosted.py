@@ -167,7 +167,10 @@ def _page_of(checkout: Checkout) -> HostedPage:
                 "Another purchase of yours took this one's place; start again, with a new idempotency key."
             )
         case CheckoutState.EXPIRED:
-            raise SessionExpired("This page was not used in time; start again, with a new idempotency key.")
+            raise SessionExpired(
+                "This page is closed: it was not used in time, or another purchase replaced it. Start again, "
+                "with a new idempotency key."
+            )
         case CheckoutState.FAILED:
             raise PaymentFailed("The payment on this page failed; start again, with a new idempotency key.")
         case _ if checkout.session_id and checkout.session_url:

@@ -238,7 +238,9 @@ async def _note_unpaid(billing: Billing, checkout: Checkout, session: CheckoutSe
         raise PageStillOpen("The payment page has not been completed yet.", retry_after_ms=RETRY_OPEN_MS)
     if session.status == "expired":
         await close_checkout(billing, checkout.id, CheckoutState.EXPIRED)
-        raise SessionExpired("The payment page was not used in time; start again.")
+        raise SessionExpired(
+            "The payment page is closed: it was not used in time, or another purchase replaced it. Start again."
+        )
     if checkout.state == CheckoutState.FAILED or await _is_dead(billing, session):
         await close_checkout(billing, checkout.id, CheckoutState.FAILED)
         raise PaymentFailed("The bank did not make the payment; nothing was taken. Start again to try another way.")
