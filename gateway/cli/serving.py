@@ -52,7 +52,10 @@ async def listening(
 
 
 async def until_stopped() -> None:
-    """Wait for SIGTERM or SIGINT."""
+    """Wait for SIGTERM or SIGINT. A SIGTERM that follows changes nothing; a second Ctrl-C ends the process at once.
+
+    A process may be told twice: a service manager tells the whole group, and a parent tells its children too.
+    """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _STOP_SIGNALS:
@@ -61,5 +64,4 @@ async def until_stopped() -> None:
         await stopped.wait()
         log.info("server.stopping")
     finally:
-        for number in _STOP_SIGNALS:
-            loop.remove_signal_handler(number)
+        loop.remove_signal_handler(signal.SIGINT)
