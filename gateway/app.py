@@ -15,13 +15,14 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from gateway.background import Background, Runner
 from gateway.chores_runner import ChoreRunner
-from gateway.db import Database, DatabaseUnavailable, open_database, pending, spawn
+from gateway.db import Database, DatabaseUnavailable, open_database, pending
 from gateway.domain.clock import Clock
 from gateway.domain.identity import SCOPE_CHARGE, Caller
 from gateway.domain.plans import Catalogue, load_catalogue
 from gateway.domain.redirects import Allowlist
-from gateway.jobs_runner import COUNT_SECONDS_MIN, JobEngine, Runner, embedded, pgqueuer
+from gateway.jobs_runner import COUNT_SECONDS_MIN, JobEngine, embedded, pgqueuer
 from gateway.metrics import Metrics, known_type
 from gateway.server.auth import Authenticator, IssuerKeys, KeySource, SharedSecret, TokenVerifier
 from gateway.server.cors import cors
@@ -51,7 +52,8 @@ log = structlog.stdlib.get_logger()
 
 #: What the platform's runtime may send at once: 500 calls of about 1,000 bytes each.
 CHARGING_BODY_BYTES_MAX = 512 * 1024
-
+#: Charges that wait at the end have this long at least, whatever requests took of the time to stop.
+DRAIN_SECONDS_MIN = 2
 
 #: What each outcome of a try counts as. An event that another worker has now is that worker's to count.
 _COUNTED = {
@@ -199,14 +201,30 @@ def build_app(
     charges = charges or ChargeQueue(partial(charge_calls, gateway.billing))
     add_graphql_routes(app, _edge(gateway, charges), graphiql=not settings.in_production)
     app.router.add_routes(health_routes(readiness=_readiness(gateway), registry=gateway.metrics.registry))
+    runners: list[Runner] = [gateway.reports()] if with_reports else []
     if with_worker:
-        app.cleanup_ctx.append(_running(worker, seconds=settings.shutdown_seconds))
-        app.cleanup_ctx.append(_running(gateway.chores(), seconds=settings.shutdown_seconds))
-        app.cleanup_ctx.append(_running(gateway.job_runner(), seconds=settings.shutdown_seconds))
-    elif with_reports:
-        app.cleanup_ctx.append(_running(gateway.reports(), seconds=settings.shutdown_seconds))
-    app.cleanup_ctx.append(_drained(charges, seconds=settings.shutdown_seconds))
+        runners = [worker, gateway.chores(), gateway.job_runner()]
+    run_beside(app, Background(runners, seconds=settings.shutdown_seconds), charges)
     return app
+
+
+def run_beside(app: web.Application, background: Background, charges: ChargeQueue) -> None:
+    """Work while the application serves. Both are told to stop at the same moment and share the time to finish.
+
+    When no request runs any more, what was taken into the queue of charges is still charged.
+    """
+
+    async def stop(app: web.Application) -> None:
+        background.stop()
+
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        background.start()
+        yield
+        await _drain(charges, seconds=max(background.seconds_left, DRAIN_SECONDS_MIN))
+        await background.end()
+
+    app.on_shutdown.append(stop)
+    app.cleanup_ctx.append(context)
 
 
 def build_metrics_app(gateway: Gateway) -> web.Application:
@@ -260,34 +278,12 @@ def _readiness(gateway: Gateway) -> Readiness:
     return Readiness(ping=gateway.database.ping, pending=not_applied)
 
 
-def _running(worker: EventWorker | ChoreRunner | Runner, *, seconds: int):  # noqa: ANN202 - aiohttp's shape of a clean-up context
-    async def context(app: web.Application) -> AsyncIterator[None]:
-        task = spawn(worker.run(), name=type(worker).__name__)
-        yield
-        worker.stop()
-        try:
-            async with asyncio.timeout(seconds):
-                await asyncio.shield(task)
-        except TimeoutError:
-            log.warning("worker.cut_short", worker=type(worker).__name__, seconds=seconds)
-            task.cancel()
-            await asyncio.wait([task])
-
-    return context
-
-
-def _drained(charges: ChargeQueue, *, seconds: int):  # noqa: ANN202 - aiohttp's own shape of a clean-up context
-    """At the end, when no request runs any more, what was taken into the queue is still charged."""
-
-    async def context(app: web.Application) -> AsyncIterator[None]:
-        yield
-        try:
-            async with asyncio.timeout(seconds):
-                await charges.drain()
-        except TimeoutError:
-            log.warning("charges.cut_short", seconds=seconds)
-
-    return context
+async def _drain(charges: ChargeQueue, *, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await charges.drain()
+    except TimeoutError:
+        log.warning("charges.cut_short", seconds=seconds)
 
 
 def _plans_text(file: Path | None) -> str:

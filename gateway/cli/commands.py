@@ -1,7 +1,6 @@
 """The jobs behind the subcommands."""
 
 import argparse
-import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from gateway.app import Gateway, build_app, build_metrics_app, catalogue_of, open_gateway
+from gateway.background import Background
 from gateway.cli import serving
 from gateway.cli.development import clock_of, opened_beside_stripe, sandbox_settings
 from gateway.cli.jobs import engine_is_installed, install_engine
@@ -104,15 +104,11 @@ async def _worker(settings: Settings, *, metrics_host: str, metrics_port: int | 
                 build_metrics_app(gateway), host=metrics_host, port=metrics_port, shutdown_seconds=METRICS_STOP_SECONDS
             )
             await stack.enter_async_context(door)
-        workers = (gateway.worker(), gateway.chores(), gateway.job_runner())
-        working = [asyncio.create_task(one.run(), name=type(one).__name__) for one in workers]
+        runners = (gateway.worker(), gateway.chores(), gateway.job_runner())
+        background = Background(runners, seconds=settings.shutdown_seconds)
+        background.start()
         await serving.until_stopped()
-        for one in workers:
-            one.stop()
-        await asyncio.wait(working, timeout=settings.shutdown_seconds)
-        for task in working:
-            task.cancel()
-        await asyncio.wait(working)  # whoever was cut short gives back what it holds, while the database is open
+        await background.end()  # whoever is cut short gives back what it holds, while the database is open
     return 0
 
 
