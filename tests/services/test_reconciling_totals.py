@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
 from gateway.db.rows import text
 from gateway.services.reconciling import accept, reconcile_when_due
 from gateway.services.reconciling.totals import compare_totals
+from gateway.stripe_service import BalancePage, StripeBalanceLine, StripeService
 from tests.services.reconciling_rounds import ONE_DAY, Watch
 from tests.support.reconciling import DAY, MoneyWorld, open_money_world
 
@@ -86,3 +88,41 @@ async def test_totals_that_a_found_difference_explains_are_resolved(world: Money
     await rounds(world, 1)
 
     assert await totals_open(world) == []
+
+
+class SlowLister(StripeService):
+    """Lists a payment some time after it was made; one is made and settled here whenever the balance is asked for."""
+
+    def __init__(self, world: MoneyWorld) -> None:
+        super().__init__(world.platform.billing.stripe.connection)
+        self.world = world
+        self.unlisted: set[str] = set()
+
+    async def balance_cents(self) -> int:
+        cents = await super().balance_cents()
+        if not self.unlisted:
+            self.unlisted = {(await self.world.deposit(5_000)).charge_id}
+        return cents
+
+    async def balance_page(self, *, since: datetime, before: datetime, after_id: str | None) -> BalancePage:
+        page = await super().balance_page(since=since, before=before, after_id=after_id)
+        return replace(page, lines=self.listed(page.lines))
+
+    async def balance_lines_of(self, source_id: str) -> tuple[StripeBalanceLine, ...]:
+        return self.listed(await super().balance_lines_of(source_id))
+
+    def listed(self, lines: tuple[StripeBalanceLine, ...]) -> tuple[StripeBalanceLine, ...]:
+        return tuple(line for line in lines if line.source_id not in self.unlisted)
+
+
+async def test_a_payment_that_is_settled_while_the_totals_are_read_is_no_difference_of_totals(
+    world: MoneyWorld,
+) -> None:
+    stripe, watch = SlowLister(world), Watch()
+    await world.deposit(5_000)
+    for _ in range(2):
+        await world.next_day()
+        stripe.unlisted = set()
+        assert await reconcile_when_due(replace(world.platform.billing, stripe=stripe, watch=watch))
+
+    assert (await totals_open(world), watch.open) == ([], {})
