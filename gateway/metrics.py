@@ -92,6 +92,11 @@ class Metrics:
             ["kind"],
             registry=registry,
         )
+        self._reconciled_until = Gauge(
+            "gateway_reconciled_until",
+            "Until when the ledger was compared with Stripe, in Unix seconds.",
+            registry=registry,
+        )
         self._oldest_release_seconds = Gauge(
             "gateway_oldest_release_seconds",
             "Seconds by which the oldest earning that should be available is late.",
@@ -237,6 +242,10 @@ class Metrics:
         """How many differences are open, by the value of a DifferenceKind; every kind is there."""
         for kind, differences in by_kind.items():
             self._differences.labels(kind).set(differences)
+
+    def reconciled_until(self, *, at: datetime) -> None:
+        """The first moment that was not compared with Stripe yet."""
+        self._reconciled_until.set(at.timestamp())
 
     def job_ended(self, *, kind: str, end: str) -> None:
         """One round of a job, by the value of a JobEnd."""

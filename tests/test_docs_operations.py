@@ -66,6 +66,21 @@ def test_the_table_of_chores_is_that_of_the_code() -> None:
     assert f"{RELEASED_AT_ONCE_MAX} charges a transaction" in does["release"]
 
 
+def test_a_restricted_key_may_read_all_that_reconciling_reads() -> None:
+    [read] = re.findall(r"must be allowed to read the (.+?)\. ", text_of("docs/reconciliation.md"))
+    [granted] = re.findall(
+        r"^\*\*Restricted key\.\*\* (.+?) `gateway stripe-setup`", text_of("docs/operations.md"), re.MULTILINE
+    )
+    names = re.split(r", | and ", read)
+    may = {
+        one.removeprefix("and ").removeprefix("the ")
+        for one in re.split(r", | and |\. It reads | with ", granted.rstrip("."))
+    }
+
+    assert len(names) > 5
+    assert [name for name in names if name not in may] == []
+
+
 def test_every_test_of_faults_is_documented() -> None:
     named = set(re.findall(r"`(test_\w+\.py)`", text_of("docs/faults.md")))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from gateway.db.rows import text
@@ -18,9 +18,13 @@ class Watch(Unwatched):
     """Remembers what it was told last."""
 
     open: dict[str, int] = field(default_factory=dict[str, int])
+    until: datetime | None = None
 
     def differences_open(self, *, by_kind: Mapping[str, int]) -> None:
         self.open = {kind: count for kind, count in by_kind.items() if count}
+
+    def reconciled_until(self, *, at: datetime) -> None:
+        self.until = at
 
 
 async def plant_fees(world: MoneyWorld, number: int) -> None:

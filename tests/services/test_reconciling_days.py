@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -12,7 +12,7 @@ from gateway.domain.errors import ProviderUnavailable
 from gateway.domain.ledger import SUBSCRIPTIONS
 from gateway.services.billing import Billing
 from gateway.services.ledger import balance
-from gateway.services.reconciling import mark_reconciled, reconcile_when_due
+from gateway.services.reconciling import mark_reconciled, reconcile_when_due, report_differences
 from tests.services.reconciling_rounds import LINES, ONE_DAY, Watch, days_done, plant_fees
 from tests.support.reconciling import DAY, MoneyWorld, open_money_world
 
@@ -153,3 +153,23 @@ async def test_a_claim_of_a_broken_clock_is_not_waited_for(world: MoneyWorld) ->
     await world.next_day()
 
     assert await catch_up(watched(world)) == 1
+
+
+async def test_the_watch_is_told_until_when_all_is_compared_also_while_that_stands_still(world: MoneyWorld) -> None:
+    watch = Watch()
+    billing = replace(world.platform.billing, watch=watch)
+    await report_differences(billing)
+    never = watch.until
+    await world.deposit(5_000)
+    await world.next_day()
+    await world.platform.stripe.fault(LINES, "status_500", count=100_000)
+    with pytest.raises(ProviderUnavailable):
+        await reconcile_when_due(billing)
+    await report_differences(billing)
+    stuck = watch.until
+    await world.control("faults/clear")
+    await world.platform.advance(hours=1)
+    await catch_up(billing)
+
+    midnights = [datetime(DAY.year, DAY.month, DAY.day + days, tzinfo=UTC) for days in (0, 1)]
+    assert (never, stuck, watch.until) == (None, *midnights)

@@ -7,10 +7,11 @@ from datetime import datetime
 import pytest
 
 from gateway.db.rows import text
+from gateway.domain.errors import ProviderMisconfigured
 from gateway.services.reconciling import accept, reconcile_when_due
 from gateway.services.reconciling.totals import compare_totals
 from gateway.stripe_service import BalancePage, StripeBalanceLine, StripeService
-from tests.services.reconciling_rounds import ONE_DAY, Watch
+from tests.services.reconciling_rounds import ONE_DAY, Watch, days_done
 from tests.support.reconciling import DAY, MoneyWorld, open_money_world
 
 
@@ -88,6 +89,24 @@ async def test_totals_that_a_found_difference_explains_are_resolved(world: Money
     await rounds(world, 1)
 
     assert await totals_open(world) == []
+
+
+class BalanceShut(StripeService):
+    """The key may not read the balance itself."""
+
+    async def balance_cents(self) -> int:
+        raise ProviderMisconfigured("The payment provider refused the request.")
+
+
+async def test_a_key_that_may_not_read_the_balance_holds_no_day_up(world: MoneyWorld) -> None:
+    billing = replace(world.platform.billing, stripe=BalanceShut(world.platform.billing.stripe.connection))
+    await world.deposit(5_000)
+    for _ in range(2):
+        await world.next_day()
+        assert await reconcile_when_due(replace(billing, watch=Watch()))
+
+    assert await days_done(world) == [DAY, DAY + ONE_DAY]
+    await world.assert_agreed()
 
 
 class SlowLister(StripeService):

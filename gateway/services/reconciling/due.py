@@ -3,15 +3,20 @@
 from datetime import date, datetime, timedelta
 from typing import Final
 
+import structlog
+
 from gateway.db import Connection
 from gateway.db.rows import moment, text
 from gateway.domain.clock import CLOCKS_DIFFER_MAX
-from gateway.domain.reconciliation import last_day_over
+from gateway.domain.errors import ProviderRejected
+from gateway.domain.reconciliation import day_bounds, last_day_over
 from gateway.services.billing import Billing
 from gateway.services.reconciling.comparing import MONEY_KINDS
 from gateway.services.reconciling.remembering import count_open
 from gateway.services.reconciling.run import reconcile_day
 from gateway.services.reconciling.totals import compare_totals
+
+log = structlog.stdlib.get_logger()
 
 #: A day whose round failed, or whose node died over it, is tried again after this.
 TRY_AGAIN_AFTER: Final = timedelta(hours=1)
@@ -42,8 +47,13 @@ async def reconcile_when_due(billing: Billing) -> bool:
 
 
 async def report_differences(billing: Billing) -> bool:
-    """Tell the watch how many differences nobody has resolved or accepted."""
+    """Tell the watch how many differences nobody has resolved or accepted, and until when all days were compared.
+
+    Without the second the first would say that all is well for as long as nothing is compared.
+    """
     billing.watch.differences_open(by_kind=await count_open(billing))
+    if (day := await _begun_day(billing)) is not None:
+        billing.watch.reconciled_until(at=day_bounds(day)[0])
     return False
 
 
@@ -64,7 +74,7 @@ async def _compare(billing: Billing, day: date, *, is_newest: bool) -> None:
     again = [one for back in range(READ_AGAIN_DAYS, 0, -1) if (one := day - timedelta(days=back)) >= first]
     await reconcile_day(billing, day, again=again if is_newest else (), with_accounts=is_newest)
     if is_newest:
-        await compare_totals(billing, day)
+        await _compare_totals(billing, day)
     await mark_reconciled(billing, day)
     await billing.database.run(
         lambda connection: connection.execute(
@@ -74,9 +84,22 @@ async def _compare(billing: Billing, day: date, *, is_newest: bool) -> None:
     )
 
 
+async def _compare_totals(billing: Billing, day: date) -> None:
+    """The days were compared one by one, and go on where the key may not read the balance itself."""
+    try:
+        await compare_totals(billing, day)
+    except ProviderRejected as refusal:
+        log.warning("reconcile.totals_not_compared", day=day.isoformat(), reason=str(refusal))
+
+
 async def _next_day(billing: Billing) -> date | None:
+    return await _begun_day(billing) or await _first_day(billing)
+
+
+async def _begun_day(billing: Billing) -> date | None:
+    """The next day, once the first was begun."""
     row = await billing.database.fetch_one("SELECT next_day FROM reconciliation_progress")
-    return await _first_day(billing) if row is None else date.fromisoformat(text(row, "next_day"))
+    return None if row is None else date.fromisoformat(text(row, "next_day"))
 
 
 async def _first_day(billing: Billing) -> date | None:
