@@ -10,7 +10,7 @@ from gateway.db import Connection, Database
 from gateway.domain.clock import ManualClock
 from gateway.services.jobs import Job, LeaseLost, NewJob
 from gateway.services.jobs.listing import ARGS_KEPT, JobEntry, KindCount, count_jobs, find_job, list_jobs, tidy_jobs
-from gateway.services.jobs.table import ATTEMPTS_MAX, RECLAIMS_MAX, JobTable, Reclaimed
+from gateway.services.jobs.table import ATTEMPTS_MAX, RECLAIMS_MAX, UNCLEAR_DAYS_MAX, JobTable, Reclaimed
 from models.job import JobState
 from tests.services.market_world import open_market
 
@@ -288,6 +288,28 @@ async def test_waiting_in_between_begins_the_count_anew(database: Database, tabl
 
     entry = await _entry(database, "a")
     assert (entry.attempts, entry.failing_since, entry.reason) == (0, None, "later")
+
+
+@pytest.mark.parametrize("unclear", [False, True])
+async def test_a_job_woken_while_it_is_being_done_has_its_failures_forgotten(
+    database: Database, table: JobTable, clock: ManualClock, unclear: bool
+) -> None:
+    long_ago = START - timedelta(days=UNCLEAR_DAYS_MAX)
+    await _enqueue(database, table, _new("a"))
+    await database.run(
+        lambda connection: connection.execute(
+            "UPDATE job SET attempts = $1, failing_since = $2", (ATTEMPTS_MAX - 1, long_ago)
+        )
+    )
+    job = await _claim_only(database, table)
+    await database.run(lambda connection: table.wake(connection, KIND, "a"))
+
+    first = await _fail(database, table, job, unclear=unclear)
+    between = await _entry(database, "a")
+    second = await _fail(database, table, await _claim_only(database, table), unclear=unclear)
+
+    assert (between.attempts, between.failing_since) == (0, None)
+    assert (first, second) == (JobState.WAITING, JobState.WAITING)
 
 
 async def test_waking_does_not_make_anybody_wait_longer(

@@ -43,10 +43,13 @@ FINISH: Final = (
     "done_at = CASE WHEN woken THEN NULL ELSE $3::timestamptz END, "
     f"woken = FALSE, attempts = 0, reclaims = 0, failing_since = NULL, reason = NULL {_HELD} RETURNING state, due_at"
 )
+#: A wake-up that came meanwhile has it done at once, with what failed before it forgotten.
 PUT_BACK: Final = (
     "UPDATE job SET state = CASE WHEN woken THEN 'waiting' ELSE $5::text END, lease_until = NULL, "
     "due_at = CASE WHEN woken THEN $3::timestamptz ELSE $4::timestamptz END, woken = FALSE, reclaims = 0, "
-    f"attempts = $6, failing_since = $7, reason = $8 {_HELD} RETURNING state, due_at"
+    "attempts = CASE WHEN woken THEN 0 ELSE $6::integer END, "
+    "failing_since = CASE WHEN woken THEN NULL ELSE $7::timestamptz END, "
+    f"reason = $8 {_HELD} RETURNING state, due_at"
 )
 #: The worker was told to stop: nothing has happened, and the job is due since it was.
 GIVE_BACK: Final = (
