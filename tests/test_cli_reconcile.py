@@ -138,3 +138,10 @@ async def test_a_day_that_has_not_begun_exits_with_two(sqlite_url: str, tmp_path
 
     assert ended.status == 2
     assert f"{later} is after " in ended.err.splitlines()[-1]
+
+
+async def test_settings_that_cannot_be_used_are_no_difference(sqlite_url: str, tmp_path: Path) -> None:
+    ended = await gateway_reconcile(tmp_path, url=sqlite_url, stripe="no address")
+
+    assert (ended.status, ended.out) == (2, "")
+    assert "GATEWAY_STRIPE_API_BASE must be scheme://host:port and nothing more" in ended.err

@@ -25,6 +25,8 @@ from gateway.stripe_service import PricesNotReady, StripeSettingsError
 ENV_FILE = Path(".env")
 DEVELOPMENT_SECRET_FILE = Path("var/dev-jwt-secret")
 
+#: Exit statuses of a command that could not run, where it has no other, and of one that was interrupted.
+REFUSED, INTERRUPTED = 1, 130
 #: What stops a command with a sentence instead of a traceback.
 _EXPECTED = (Refusal, DatabaseError, ProviderError, CatalogueError, PricesNotReady, StripeSettingsError, OSError)
 
@@ -32,6 +34,7 @@ _EXPECTED = (Refusal, DatabaseError, ProviderError, CatalogueError, PricesNotRea
 def build_parser() -> argparse.ArgumentParser:
     """Every subcommand with its arguments; also read by the tests that check the container files."""
     parser = argparse.ArgumentParser(prog="gateway", description="A GraphQL billing gateway in front of Stripe.")
+    parser.set_defaults(refused=REFUSED)
     parser.add_argument("--version", action="version", version=f"gateway {__version__}")
     subcommands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
@@ -74,19 +77,28 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status. What a person can mend is a sentence on standard error."""
+    """Run one command; returns its exit status. What a person can mend is a sentence on standard error.
+
+    `refused` is the status of a command that says more by its status than that it could not run.
+    """
     options = build_parser().parse_args(arguments)
+    status = _run(options)
+    return options.refused if status is None else status
+
+
+def _run(options: argparse.Namespace) -> int | None:
+    """Run a command; None when it could not be run, which has been said."""
     if options.job is commands.schema:
         return commands.schema(options)
     try:
         settings = load_settings(os.environ, env_file=ENV_FILE, jwt_secret_file=DEVELOPMENT_SECRET_FILE)
-    except SettingsError as error:
-        return complain("The settings cannot be used:", *error.problems)
-    try:
         return options.job(settings, options)
+    except SettingsError as error:
+        complain("The settings cannot be used:", *error.problems)
     except PricesNotReady as error:
-        return complain("Stripe does not sell what plans.toml says:", *error.problems, "Run `gateway stripe-setup`.")
+        complain("Stripe does not sell what plans.toml says:", *error.problems, "Run `gateway stripe-setup`.")
     except _EXPECTED as error:
-        return complain(str(error))
+        complain(str(error))
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
+    return None

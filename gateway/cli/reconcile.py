@@ -22,6 +22,7 @@ AGREED, DIFFERENT, UNKNOWN = 0, 1, 2
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(refused=UNKNOWN)
     command.add_argument("--day", help="the UTC day, YYYY-MM-DD (default: yesterday)")
     command.add_argument(
         "--no-heal",
