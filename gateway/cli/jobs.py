@@ -63,7 +63,10 @@ async def _retry(settings: Settings, database: Database, options: argparse.Names
     table = make(await clock_of(settings)).table
     if not await database.run(lambda connection: table.wake(connection, options.kind, options.key)):
         raise _unknown(options)
-    say(f"{options.kind} {options.key} is due now.")
+    entry = await _found(database, options)
+    is_held = entry.state is JobState.DOING
+    what = "is being done now, and runs once more after" if is_held else "is due now"
+    say(f"{entry.kind} {entry.key} {what}.")
 
 
 async def _found(database: Database, options: argparse.Namespace) -> JobEntry:

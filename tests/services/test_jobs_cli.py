@@ -62,6 +62,25 @@ def test_a_dead_job_is_listed_shown_and_tried_again(database_url: str, tmp_path:
     assert after.stdout.split()[0] == "waiting"
 
 
+@pytest.fixture
+async def held_job(database: Database) -> None:
+    """One job that a worker is at."""
+    table = JobTable(ManualClock(NOON))
+
+    async def work(connection: Connection) -> None:
+        await table.enqueue(connection, NewJob(kind="test", key="held", run_at=NOON))
+        await table.claim(connection, limit=1)
+
+    await database.run(work)
+
+
+@pytest.mark.usefixtures("held_job")
+def test_a_job_that_is_being_done_is_said_to_run_once_more(database_url: str, tmp_path: Path) -> None:
+    retried = gateway(database_url, "jobs", "retry", "test", "held", folder=tmp_path)
+
+    assert (retried.returncode, retried.stdout) == (0, "test held is being done now, and runs once more after.\n")
+
+
 def test_a_job_that_nobody_promised_is_a_sentence(sqlite_url: str, tmp_path: Path) -> None:
     done = gateway(sqlite_url, "jobs", "retry", "test", "nobody", folder=tmp_path)
 
