@@ -145,3 +145,32 @@ async def test_a_payment_that_is_settled_while_the_totals_are_read_is_no_differe
         assert await reconcile_when_due(replace(world.platform.billing, stripe=stripe, watch=watch))
 
     assert (await totals_open(world), watch.open) == ([], {})
+
+
+class BusyStripe(StripeService):
+    """Money moves each of the first times that the balance is asked for, right after the answer."""
+
+    def __init__(self, world: MoneyWorld) -> None:
+        super().__init__(world.platform.billing.stripe.connection)
+        self.world = world
+        self.moves_left = 5
+
+    async def balance_cents(self) -> int:
+        cents = await super().balance_cents()
+        if self.moves_left:
+            self.moves_left -= 1
+            await self.world.control("balance/plant", amount=-10, type="stripe_fee")
+        return cents
+
+
+async def test_totals_are_compared_also_while_money_moves(world: MoneyWorld) -> None:
+    await world.control("balance/plant", amount=700)
+    await world.next_day()
+    await world.deposit(5_000)
+    for _ in range(2):
+        await world.next_day()
+        billing = replace(world.platform.billing, stripe=BusyStripe(world), watch=Watch())
+        assert await reconcile_when_due(billing)
+
+    told = "Stripe holds $7.00 more than the ledger and the known differences say."
+    assert await totals_open(world) == [("amount", told)]

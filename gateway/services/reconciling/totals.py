@@ -11,18 +11,18 @@ from gateway.db import Connection
 from gateway.db.rows import integer
 from gateway.domain.ledger import STRIPE
 from gateway.domain.money import cents_to_micros
-from gateway.domain.reconciliation import TOTAL, Difference, day_bounds, judge_total
+from gateway.domain.reconciliation import TOTAL, Difference, judge_total
 from gateway.services.billing import Billing
 from gateway.services.books.checkpoints import derived_balance
-from gateway.services.reconciling.comparing import explained_micros, subjects_of_entries
-from gateway.services.reconciling.mirror import all_mirrored, pull_day
+from gateway.services.reconciling.comparing import explained_micros, subjects_of_entries, subjects_of_lines
+from gateway.services.reconciling.mirror import pull_day, pull_news
 from gateway.services.reconciling.remembering import remember, unresolved_subjects
 from gateway.services.reconciling.run import Run
 
 log = structlog.stdlib.get_logger()
 
-#: How often the totals are read again because money moved between the two readings.
-READINGS_MAX: Final = 3
+#: How often each side is read because money moved in between.
+READINGS_MAX: Final = 10
 ONE_DAY: Final = timedelta(days=1)
 
 
@@ -35,16 +35,27 @@ async def compare_totals(billing: Billing, day: date) -> None:
     Raises:
         ProviderUnavailable, ProviderRejected: Stripe gave no answer to go by.
     """
-    theirs = await _there(billing, day)
-    here = None if theirs is None else await _here(billing, day)
-    if theirs is None or here is None:
+    await _read_since(billing, day)
+    there = await _there(billing, day)
+    here = None if there is None else await _here(billing, day, there.news)
+    if there is None or here is None:
         log.warning("reconcile.totals_not_compared", day=day.isoformat())
         return
-    found = judge_total(theirs_micros=theirs, ours_micros=here.held_micros, explained_micros=here.explained_micros)
+    found = judge_total(
+        theirs_micros=there.held_micros, ours_micros=here.held_micros, explained_micros=here.explained_micros
+    )
     off = 0 if found is None else found.theirs_micros - found.ours_micros
     stays_off = await _keep_off(billing, off) != 0 and off != 0
     await _tell(billing, day, found if stays_off else None)
     log.info("reconcile.totals", off_micros=off)
+
+
+@dataclass(frozen=True, slots=True)
+class _There:
+    """What Stripe holds, and what those lines are about that it made while it was asked: they were not compared."""
+
+    held_micros: int
+    news: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +66,32 @@ class _Here:
     explained_micros: int
 
 
-async def _there(billing: Billing, day: date) -> int | None:
+async def _there(billing: Billing, day: date) -> _There | None:
     """All that Stripe holds, when every line that made it so is mirrored; None when money moved all the while."""
+    news: list[str] = []
     for _ in range(READINGS_MAX):
-        await _read_since(billing, day)
         held = cents_to_micros(await billing.stripe.balance_cents())
-        if await _is_all_read(billing, day):
-            return held
+        newer = await pull_news(billing, day + ONE_DAY)
+        if not newer:
+            return _There(held, news)
+        news += subjects_of_lines(newer)
     return None
 
 
-async def _here(billing: Billing, day: date) -> _Here | None:
+async def _here(billing: Billing, day: date, news: list[str]) -> _Here | None:
     """The ledger's side as of one moment; None when money moved all the while."""
     for _ in range(READINGS_MAX):
         held = -await derived_balance(billing.database, STRIPE)
-        explained = await _explained(billing, day)
+        explained = await _explained(billing, day, news)
         if held == -await derived_balance(billing.database, STRIPE):
             return _Here(held, explained)
     return None
 
 
-async def _explained(billing: Billing, day: date) -> int:
+async def _explained(billing: Billing, day: date, news: list[str]) -> int:
     """By how much Stripe holds more, each subject counted once."""
-    counted: set[str] = set()
-    explained = 0
+    counted = set(news)
+    explained = await explained_micros(billing, list(counted))
     async for subjects in _doubtful(billing, day):
         explained += await explained_micros(billing, [one for one in subjects if one not in counted])
         counted.update(subjects)
@@ -100,14 +113,6 @@ async def _read_since(billing: Billing, day: date) -> None:
     while (day := day + ONE_DAY) <= today:
         await pull_day(billing, day)
         await Run(billing, day, with_healing=True).compare_day(day)
-
-
-async def _is_all_read(billing: Billing, day: date) -> bool:
-    """Whether nothing has come since; lines are listed newest first."""
-    _, since = day_bounds(day)
-    _, before = day_bounds(billing.clock.now().date() + ONE_DAY)
-    newest = await billing.stripe.balance_page(since=since, before=before, after_id=None)
-    return await all_mirrored(billing, newest.lines)
 
 
 async def _keep_off(billing: Billing, off: int) -> int:
