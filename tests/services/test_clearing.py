@@ -24,6 +24,7 @@ from tests.support.books import assert_books_balance
 from tests.support.gateway import CLEARING_TOLD_AFTER_SECONDS, Platform, open_platform
 
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 SHORT_HOLD = timedelta(0)
 
@@ -101,6 +102,33 @@ async def test_money_that_clears_later_than_assumed_holds_what_it_paid_for_longe
     await settle_clearing(market.billing, checkout_id=deposit.checkout_id)
 
     assert await available_at(market) == [START + 30 * DAY]
+
+
+async def test_a_call_after_the_deposit_is_held_longer_though_its_node_has_a_slow_clock(market: Market) -> None:
+    market.billing = replace(market.billing, clock=ManualClock(START + 2 * HOUR))
+    deposit = await market.deposit("ann", 1_000)
+    slow = Market(replace(market.billing, clock=ManualClock(START)), market.stripe, market.tag)
+    await slow.charged("ann", "t", "1")
+
+    becomes_known(market, deposit, START + 30 * DAY)
+    await settle_clearing(market.billing, checkout_id=deposit.checkout_id)
+
+    assert await available_at(market) == [START + 30 * DAY]
+    await assert_books_balance(market.database)
+
+
+async def test_what_was_called_before_a_deposit_is_not_held_for_it(market: Market) -> None:
+    await market.deposit("ann", 1_000, clears_at=START)
+    slow = Market(replace(market.billing, clock=ManualClock(START)), market.stripe, market.tag)
+    pass_time(market, 2 * HOUR)
+    await market.charged("ann", "t", "1")
+    deposit = await slow.deposit("ann", 1_000)
+
+    becomes_known(market, deposit, START + 30 * DAY)
+    await settle_clearing(market.billing, checkout_id=deposit.checkout_id)
+
+    assert await available_at(market) == [START + 2 * HOUR]
+    await assert_books_balance(market.database)
 
 
 async def test_a_charge_keeps_its_own_hold_when_that_is_the_longer_one(database: Database) -> None:

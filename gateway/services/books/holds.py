@@ -29,7 +29,7 @@ _EARLY: Final = """
     JOIN posting AS got ON got.entry_id = e.id AND got.account_id = w.id
     WHERE o.customer_id = c.consumer_id AND o.mode = 'deposit' AND o.state = 'settled'
         AND o.clearing_look_at IS NULL AND o.clears_at > c.available_at AND {within_a_month}
-        AND o.settled_at <= c.created_at AND got.seq < spent.seq"""
+        AND got.seq < spent.seq"""
 # While a dispute's turn is carried out its charges are moved a batch after the other, and its event is not done.
 _HOLDS: Final = """
     SELECT c.id, c.consumer_id, c.state, c.dispute_id, c.reversal_reason, c.reversed_by, c.available_at, c.created_at,

@@ -55,11 +55,14 @@ _HELD_BY_IT = (
     "SELECT id FROM tool_charge WHERE dispute_id IS NOT NULL AND state = 'held' AND available_at = $2 "
     "AND consumer_id = $1) AND created_at <> $3 LIMIT $4"
 )
-#: Called since the deposit, and available before its money is.
-_TOO_EARLY = (
-    "SELECT id, created_at FROM tool_charge WHERE consumer_id = $1 AND state IN ('pending', 'held') "
-    "AND available_at < $2 AND created_at >= $3 LIMIT $4"
-)
+#: Called since the deposit, and available before its money is. The wallet's history says what came first: the clock
+#: of the node that charged may be two hours behind that of the one that settled.
+_TOO_EARLY = """
+    SELECT c.id, c.created_at FROM ledger_entry AS e
+    JOIN posting AS got ON got.entry_id = e.id AND got.account_id = $2
+    JOIN posting AS spent ON spent.account_id = got.account_id AND spent.seq > got.seq
+    JOIN tool_charge AS c ON c.id = spent.entry_id
+    WHERE e.idem = $1 AND c.state IN ('pending', 'held') AND c.available_at < $3 LIMIT $4"""
 
 
 async def note_clearing(connection: Connection, checkout: Checkout, session: CheckoutSession, *, now: datetime) -> None:
@@ -159,8 +162,8 @@ class _Correction:
     async def _wrong_charges(self, connection: Connection, all_clear_at: datetime) -> list[Row]:
         consumer_id, before = self._deposit.customer_id, self._deposit.clears_at
         if before is None or before < self._clears_at:
-            since = self._deposit.settled_at or self._deposit.created_at
-            return await connection.fetch(_TOO_EARLY, (consumer_id, self._clears_at, since, CORRECTED_AT_ONCE_MAX))
+            place = f"dep:{self._deposit.session_id}", wallet(consumer_id).id
+            return await connection.fetch(_TOO_EARLY, (*place, self._clears_at, CORRECTED_AT_ONCE_MAX))
         if before == all_clear_at:
             return []  # another deposit holds them for as long
         return await connection.fetch(_HELD_BY_IT, (consumer_id, before, before - self._hold, CORRECTED_AT_ONCE_MAX))
