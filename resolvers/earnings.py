@@ -99,13 +99,13 @@ class Earnings:
 
     @strawberry.field(description="What has been paid out.")
     def paid_out(self) -> Money:
-        return money_of_micros(self.snapshot.earnings.paid_out_micros)
+        paid_out = self.snapshot.earnings.paid_out_micros
+        assert paid_out is not None, "loaded where it is asked for"
+        return money_of_micros(paid_out)
 
-    @strawberry.field(description="The nets of all sales that stand.")
+    @strawberry.field(description="The nets of all sales that stand, and corrections made by hand.")
     def lifetime(self) -> Money:
-        lifetime = self.snapshot.earnings.lifetime_micros
-        assert lifetime is not None, "loaded where it is asked for"
-        return money_of_micros(lifetime)
+        return money_of_micros(self.snapshot.earnings.lifetime_micros)
 
     @strawberry.field(description="One row a UTC day, oldest first, days without sales included; days is at most 366.")
     def daily(self, days: _Days = DAYS_DEFAULT) -> list[EarningsDay]:

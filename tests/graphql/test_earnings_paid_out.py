@@ -21,6 +21,7 @@ from tests.support.payday import (
     assert_right,
     catch_up,
     connected,
+    earn,
     operator_of,
     pass_time,
     sell,
@@ -175,3 +176,16 @@ async def test_a_sale_that_is_taken_back_after_it_was_paid_is_owed(payday: tuple
     ]
     assert (await ann.request())["code"] == "BELOW_MINIMUM_PAYOUT"
     assert await lines(ann) == [("PAYOUT", "-40.00")]
+
+
+@pytest.mark.parametrize(("cents", "available", "lifetime"), [(500, "20.00", "45.00"), (-500, "10.00", "35.00")])
+async def test_a_correction_by_hand_changes_what_was_earned_and_not_what_was_paid_out(
+    payday: tuple[Platform, Creator], cents: int, available: str, lifetime: str
+) -> None:
+    platform, ann = payday
+    await ann.requested("2500")
+    await pass_time(platform, days=4)
+
+    await earn(platform, ann, cents=cents)
+
+    assert await ann.totals() == totals_of(available=available, paidOut="25.00", lifetime=lifetime)

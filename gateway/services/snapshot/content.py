@@ -44,18 +44,18 @@ class EarningTotals:
     #: Reserved for a payout, or sent and not at the bank yet.
     in_transit_micros: int = 0
     next_release_at: datetime | None = None
-    #: The nets of all sales that stand; None when it was not asked for.
-    lifetime_micros: int | None = None
+    #: Arrived at the bank, by the payouts that did; None when it was not asked for.
+    paid_out_micros: int | None = None
 
     @property
-    def paid_out_micros(self) -> int:
-        """What is in none of the creator's accounts any more has left with a payout.
+    def lifetime_micros(self) -> int:
+        """What is in the creator's accounts, and what has left with a payout: sales that stand, and corrections.
 
-        A sale that is taken back or lost leaves its account and its day alike, so it counts in neither.
+        A sale that is taken back or lost leaves its account, so it does not count.
         """
-        assert self.lifetime_micros is not None, "loaded where it is asked for"
+        assert self.paid_out_micros is not None, "loaded where it is asked for"
         here = self.available_micros + self.pending_micros + self.held_micros + self.in_transit_micros
-        return self.lifetime_micros - here
+        return here + self.paid_out_micros
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class Need:
     wallet: bool = False
     entries: frozenset[PageNeed] = frozenset()
     earnings: bool = False
-    #: The sum over all days; only `lifetime` and `paidOut` are made of it.
+    #: The sum over all payouts that arrived; only `lifetime` and `paidOut` are made of it.
     lifetime: bool = False
     #: How many of the latest UTC days, today included.
     days: int = 0

@@ -57,7 +57,7 @@ def read_totals(row: Row, *, with_lifetime: bool) -> EarningTotals:
         held_micros=_whole(row["held_micros"]),
         in_transit_micros=_whole(row["reserved_micros"]) + cents_to_micros(_whole(row["sent_cents"])),
         next_release_at=_moment(row["next_release_at"]),
-        lifetime_micros=_whole(row["lifetime_micros"]) if with_lifetime else None,
+        paid_out_micros=cents_to_micros(_whole(row["paid_out_cents"])) if with_lifetime else None,
     )
 
 
