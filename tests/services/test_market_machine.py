@@ -30,6 +30,10 @@ from gateway.services.books.checking import check_books
 from gateway.services.ledger import balance
 from gateway.services.marketplace.charging import charge_calls
 from gateway.services.marketplace.reversals import reverse_charge
+from gateway.services.snapshot import EarningPageNeed, Need
+from gateway.services.snapshot.loading import load_snapshot
+from gateway.services.snapshot.needs import PAGE_ROWS_MAX
+from gateway.services.taken_back import disputed_charges, tracing
 from models.deposit_dispute import DepositDispute
 from models.tool_charge import ToolCharge
 from tests.services.market_model import ModelCharge, ModelDeposit, ModelDispute, ModelMarket, ModelTool
@@ -53,6 +57,9 @@ call_ids = st.integers(0, CALL_IDS - 1).map(str)
 calls = st.tuples(consumers, tools, call_ids)
 places = st.integers(0, 2) | st.integers(0, 50)
 parts = st.sampled_from([0, 1, 25, 50, 99, 100])
+
+#: Rows that the audit, the tracing and the moving of charges take at once where everything is done in small parts.
+FEW = 2
 
 
 class MarketMachine(RuleBasedStateMachine):
@@ -172,6 +179,26 @@ class MarketMachine(RuleBasedStateMachine):
             assert self.run(check_books(self.market.database)).faults == ()
 
     @invariant()
+    def creators_are_told_all_of_it(self) -> None:
+        for creator in CREATORS:
+            self.run(self.compare_statement(creator))
+
+    async def compare_statement(self, creator: str) -> None:
+        page = EarningPageNeed(first=PAGE_ROWS_MAX)
+        told = await load_snapshot(
+            self.market.database,
+            subject=self.market.subject(creator),
+            need=Need(earnings=True, lifetime=True, earning_entries=frozenset({page})),
+            today=self.clock.now().date(),
+            payout_minimum_cents=0,
+        )
+        lifetime = sum(net for _, _, net, _ in self.model.days_of(creator).values())
+        assert (told.earnings.lifetime_micros, told.earnings.paid_out_micros) == (lifetime, 0)
+        lines = told.earning_entries[page]
+        assert all(line.fee_micros + line.net_micros == line.gross_micros for line in lines.rows)
+        assert lines.has_older or sum(line.net_micros for line in lines.rows) == lifetime
+
+    @invariant()
     def rows_agree(self) -> None:
         self.run(self.compare_rows())
 
@@ -228,6 +255,7 @@ class MarketMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         assert self.run(check_books(self.opened.database)).faults == ()
+        assert self.run(check_books(self.opened.database, postings_max=FEW)).faults == ()
 
 
 @pytest.fixture
@@ -261,6 +289,15 @@ def play(machine: type[MarketMachine], *, histories: int, steps: int, books_each
 
 def test_random_markets_agree_with_the_model(machine: type[MarketMachine]) -> None:
     play(machine, histories=10, steps=40, books_each_step=True)
+
+
+def test_random_markets_agree_where_every_history_is_read_in_small_parts(
+    machine: type[MarketMachine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disputed_charges, "MOVED_AT_ONCE_MAX", FEW)
+    monkeypatch.setattr(tracing, "POSTINGS_AT_ONCE_MAX", FEW)
+    monkeypatch.setattr(tracing, "EXPLAINED_AT_ONCE_MAX", FEW)
+    play(machine, histories=10, steps=40, books_each_step=False)
 
 
 @pytest.mark.storm
