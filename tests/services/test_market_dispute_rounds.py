@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.db import Database
+from gateway.db import Database, Parameters, Row
 from gateway.domain.clock import ManualClock
 from gateway.domain.errors import ProviderRejected
 from gateway.domain.ledger import BAD_DEBT
@@ -120,6 +120,31 @@ async def test_a_round_is_finished_though_nobody_comes_again(market: Market) -> 
 
     assert set((await market.states("ann")).values()) == {"held"}
     assert await count(market, "SELECT count(*) AS n FROM job WHERE kind = 'dispute.finish' AND state = 'done'") == 1
+    await assert_books_balance(market.database)
+
+
+class ChargesRead(CountingDatabase):
+    """Counts the charges that are read outside of transactions."""
+
+    charges = 0
+
+    async def fetch(self, sql: str, params: Parameters = ()) -> list[Row]:
+        rows = await super().fetch(sql, params)
+        self.charges += len(rows) if "JOIN tool_charge" in sql else 0
+        return rows
+
+
+async def test_who_comes_again_reads_none_of_the_charges_that_are_held(market: Market) -> None:
+    deposit = await market.deposit("ann", 30)
+    await spend(market, 30)
+    dispute_id = opened(market, deposit)
+    first, again = ChargesRead(market.database), ChargesRead(market.database)
+
+    await settle_dispute(market.beside(first).billing, dispute_id=dispute_id)
+    await settle_dispute(market.beside(again).billing, dispute_id=dispute_id)
+
+    assert set((await market.states("ann")).values()) == {"held"}
+    assert (first.charges, again.charges) == (30, 0)
     await assert_books_balance(market.database)
 
 

@@ -27,6 +27,11 @@ _BOUGHT: Final = (
     "WHERE p.account_id = $1 AND p.seq >= $3 AND p.seq <= $4 AND p.amount_micros < 0 AND c.net_micros > 0 "
     "ORDER BY p.seq"
 )
+_FREEZABLE: Final = (
+    "SELECT c.id FROM posting AS p JOIN tool_charge AS c ON c.id = p.entry_id "
+    "WHERE p.account_id = $1 AND p.seq >= $2 AND p.seq <= $3 AND p.amount_micros < 0 AND c.net_micros > 0 "
+    "AND c.state IN ('pending', 'available') ORDER BY p.seq"
+)
 _LOCKED: Final = (
     f"SELECT {_CHARGE} FROM tool_charge AS c JOIN posting AS p ON p.entry_id = c.id AND p.account_id = $1 "
     "WHERE c.id {listed} ORDER BY c.id FOR UPDATE OF c"
@@ -134,6 +139,14 @@ async def bought_within(reader: Reader, wallet_id: UUID, window: Stretch, *, dis
     """The charges in a part of a wallet's history that earned somebody something, oldest first."""
     rows = await reader.fetch(_BOUGHT, (wallet_id, dispute_id, window.first, window.last))
     return [_charge(row) for row in rows]
+
+
+async def freezable_within(reader: Reader, wallet_id: UUID, window: Stretch) -> list[UUID]:
+    """The charges in a part of a wallet's history whose nets nothing holds, oldest first.
+
+    What is held is not read: where a deposit paid millions of calls, whoever comes again must get past it in time.
+    """
+    return [as_uuid(row["id"]) for row in await reader.fetch(_FREEZABLE, (wallet_id, window.first, window.last))]
 
 
 async def lock_charges(

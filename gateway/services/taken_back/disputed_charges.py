@@ -14,7 +14,14 @@ from gateway.services.billing import Billing
 from gateway.services.customers import lock_customer
 from gateway.services.ledger import Reader
 from gateway.services.ledger.rows import as_int, as_uuid
-from gateway.services.taken_back.charge_moves import DisputedCharge, Move, bought_within, lock_charges, post_moves
+from gateway.services.taken_back.charge_moves import (
+    DisputedCharge,
+    Move,
+    bought_within,
+    freezable_within,
+    lock_charges,
+    post_moves,
+)
 from gateway.services.taken_back.dispute_rounds import Round
 from gateway.services.taken_back.provenance import Stretch, covers
 from gateway.services.taken_back.tracing import paid_by
@@ -87,9 +94,7 @@ class _Settling:
 
     async def freeze(self) -> None:
         for window in await self._windows():
-            charges = await self._bought_within(window)
-            ids = [move.charge.id for move in self._freezing(charges)]
-            if ids:
+            if ids := await freezable_within(self._database, self._wallet_id, window):
                 await self._step(ids, self._freezing, frees=False)
 
     async def lose(self) -> None:
