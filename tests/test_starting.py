@@ -1,5 +1,8 @@
 """The gateway as an operator starts it: what stops a start, what does not, and what each process tells."""
 
+import json
+import os
+import signal
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -75,6 +78,26 @@ async def add_dead_event(url: str) -> None:
         )
 
 
+async def pids_of(parent: GatewayProcess, event: str, *, count: int) -> list[int]:
+    """Of the processes about which a parent has said something, once it has said it so often."""
+    found: list[int] = []
+
+    async def told() -> None:
+        found[:] = [int(json.loads(line)["pid"]) for line in parent.said.splitlines() if f'"{event}"' in line]
+        assert len(found) == count
+
+    await eventually(told)
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 async def text_of(http: aiohttp.ClientSession, url: str) -> str:
     try:
         async with http.get(url) as answer:
@@ -144,3 +167,33 @@ async def test_a_gateway_that_leaves_the_work_to_others_tells_what_was_given_up(
 
         await eventually(told)
         assert await platform.events_in("dead") == 1
+
+
+async def test_many_servers_are_not_started_on_a_database_that_lacks_migrations(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    unmigrated = {**environ, "GATEWAY_DATABASE_URL": f"sqlite:///{tmp_path}/empty.db"}
+    process = GatewayProcess(arguments=("serve", "--workers", "2"), environ=unmigrated, folder=tmp_path, name="many")
+    await process.start()
+    try:
+        assert await process.wait() == 1
+        assert "run `gateway migrate`" in process.said
+        assert "process.died" not in process.said
+    finally:
+        await process.end()
+
+
+async def test_one_of_many_servers_that_dies_is_replaced_and_all_end_with_their_parent(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    async with started(environ, tmp_path, "serve", "--workers", "2", "--no-events") as parent:
+        first, second = await pids_of(parent, "process.started", count=2)
+        os.kill(first, signal.SIGKILL)
+        *_, third = await pids_of(parent, "process.started", count=3)
+        assert await pids_of(parent, "process.died", count=1) == [first]
+        assert is_alive(second)
+        assert is_alive(third)
+
+    assert parent.status == 0
+    assert not is_alive(second)
+    assert not is_alive(third)

@@ -1,6 +1,7 @@
 """The jobs behind the subcommands."""
 
 import argparse
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -70,9 +71,15 @@ def serve(settings: Settings, options: argparse.Namespace) -> int:
         raise Refusal(f"--workers is at least 1; got {workers}.")
     if workers > 1:
         arguments = ["serve", "--workers", "1", "--reuse-port", *(["--no-events"] if options.no_events else [])]
-        stop_seconds = settings.shutdown_seconds + STOP_MARGIN_SECONDS
-        return serving.run(supervise(arguments, count=workers, stop_seconds=stop_seconds))
+        return serving.run(_serve_with_many(settings, arguments, count=workers))
     return serving.run(_serve(settings, with_worker=not options.no_events, reuse_port=options.reuse_port))
+
+
+async def _serve_with_many(settings: Settings, arguments: Sequence[str], *, count: int) -> int:
+    """Refuse what each of them would refuse, once and for good, instead of starting them again for ever."""
+    async with open_gateway(settings, clock=SystemClock()) as gateway:
+        await _check_ready(gateway)
+    return await supervise(arguments, count=count, stop_seconds=settings.shutdown_seconds + STOP_MARGIN_SECONDS)
 
 
 async def _serve(settings: Settings, *, with_worker: bool, reuse_port: bool) -> int:

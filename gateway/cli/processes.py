@@ -28,6 +28,7 @@ async def supervise(arguments: Sequence[str], *, count: int, stop_seconds: int) 
 async def _keep(arguments: Sequence[str], stop_seconds: int) -> None:
     while True:
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", *arguments)
+        log.info("process.started", pid=process.pid)
         try:
             status = await process.wait()
         except asyncio.CancelledError:
