@@ -55,7 +55,9 @@ class TransferCalls(Calls):
     async def create_transfer(
         self, *, amount_cents: int, destination: str, payout_id: str, idempotency_key: str
     ) -> StripeTransfer:
-        """Move money to a connected account, in the group of its payout.
+        """Move money to a connected account, in the group of its payout: one request, which the client never repeats.
+
+        A repeat would be a send of which the caller knows nothing, and its refusal says nothing of the first.
 
         Raises:
             ProviderRejected: a definite no; `provider_code` balance_insufficient means: not enough is there yet.
@@ -68,7 +70,8 @@ class TransferCalls(Calls):
             "transfer_group": payout_id,
             "metadata": {METADATA_PAYOUT: payout_id},
         }
-        request = self._stripe.v1.transfers.create_async(params, keyed(idempotency_key))
+        once: stripe.RequestOptions = {**keyed(idempotency_key), "max_network_retries": 0}
+        request = self._stripe.v1.transfers.create_async(params, once)
         return await self._stripe.ask("transfers.create", request, read_transfer)
 
     async def transfers_of(self, payout_id: str) -> tuple[StripeTransfer, ...]:

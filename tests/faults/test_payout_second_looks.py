@@ -12,9 +12,11 @@ from gateway.services.jobs import Job, LeaseLost
 from gateway.services.jobs.table import JobTable
 from gateway.services.payouts import advance_payout, cancel_payout, do_payout_job, request_payout
 from gateway.services.payouts.by_hand import retry_payout
+from gateway.stripe_service import open_stripe
 from models.payout import Payout
 from tests.support.odd_stripe import OddDay, OddStripe
 from tests.support.payouts import DOLLAR, Creator, PayoutWorld, open_payout_world
+from tests.support.stripe_door import API_KEY
 
 NOT_LET_IN = ProviderMisconfigured(
     "The payment provider refused the request.", provider_code="more_permissions_required"
@@ -107,6 +109,35 @@ async def test_a_refused_resend_waits_for_another_look_which_finds_the_first(
     await paying.advance(minutes=1)
     assert await node.work(payout.id)
     assert len(await paying.transfers(payout.id)) == 1
+    assert await standing(paying, creator) == ("in_transit", None, ["made"])
+    assert await paying.balances(creator) == {}
+    await paying.assert_books()
+
+
+async def test_a_lost_answer_is_never_asked_for_again_within_the_same_send(paying: PayoutWorld) -> None:
+    """What the client repeats by itself would be a second send that nobody counted, and its refusal believed.
+
+    Stripe may refuse before it looks at the key; here it has none to look at.
+    """
+    creator = await paying.creator()
+    view = await request_payout(paying.billing, subject=creator.subject)
+
+    async def account_is_refused_meanwhile(_seconds: float) -> None:
+        await paying.door.control("idempotency_keys/forget")
+        await paying.door.control("accounts/stage", account=creator.stripe_account_id, stage="rejected")
+
+    await paying.door.fault("/v1/transfers", "drop_after", method="POST")
+    async with open_stripe(
+        api_key=API_KEY, api_base=paying.door.url, max_network_retries=2, sleep=account_is_refused_meanwhile
+    ) as persistent:
+        assert not await paying.beside(stripe=persistent).work(view.id)
+    assert await standing(paying, creator) == ("unknown", None, ["unknown"])
+    assert await paying.balances(creator) == {"transit": 50 * DOLLAR}
+
+    await paying.advance(minutes=1)
+    assert await paying.work(view.id)
+    assert len(await paying.transfers(view.id)) == 1
+    assert len(await paying.door.requests("/v1/transfers", method="POST")) == 1
     assert await standing(paying, creator) == ("in_transit", None, ["made"])
     assert await paying.balances(creator) == {}
     await paying.assert_books()
