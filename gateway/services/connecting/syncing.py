@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from gateway.db import Connection
+from gateway.db import Connection, DatabaseUnavailable
 from gateway.domain.connecting import NO_ACCESS, AccountFacts, AccountStatus, Capability, next_sync_at, status_of
 from gateway.domain.errors import ProviderError
 from gateway.services.billing import Billing
@@ -68,7 +68,10 @@ async def sync_account(
 async def sync_due_accounts(billing: Billing) -> bool:
     """Look at the accounts whose time has come, some at a time; True when more may be waiting.
 
-    One that fails is looked at again later and keeps no other waiting.
+    One that fails, of whatever, is looked at again later and keeps no other waiting.
+
+    Raises:
+        DatabaseUnavailable: those not looked at are looked at later too.
     """
     due = await _claim_due(billing)
     places = asyncio.Semaphore(ACCOUNTS_SIDE_BY_SIDE_MAX)
@@ -79,6 +82,10 @@ async def sync_due_accounts(billing: Billing) -> bool:
                 await sync_account(billing, account_id=account_id)
             except ProviderError as error:
                 log.warning("connect.not_synced", account_id=str(account_id), reason=str(error))
+            except DatabaseUnavailable:
+                raise
+            except Exception:
+                log.exception("connect.look_failed", account_id=str(account_id))
 
     async with asyncio.TaskGroup() as group:
         for account_id in due:
