@@ -352,42 +352,6 @@ async def test_one_account_that_fails_keeps_no_other_waiting(platform: Platform)
     assert (await account(platform, people[0])).status is AccountStatus.READY
 
 
-class PoisonedStripe(StripeService):
-    """Stripe that says of one account what no row can hold."""
-
-    def __init__(self, real: StripeService, about: str) -> None:
-        super().__init__(real.connection)
-        self._about = about
-
-    def accounts(self, api: AccountsApi) -> ConnectedAccounts:
-        calls, about = super().accounts(api), self._about
-
-        class Poisoned(type(calls)):
-            async def retrieve(self, stripe_account_id: str) -> StripeAccount | None:
-                found = await super().retrieve(stripe_account_id)
-                return replace(found, country="XXL") if found and stripe_account_id == about else found
-
-        return Poisoned(self.connection)
-
-
-async def test_an_account_that_cannot_be_written_down_keeps_no_other_waiting(platform: Platform) -> None:
-    people = [platform.person() for _ in range(5)]
-    for person in people:
-        await person.connect_url()
-    await platform.stripe.control("events/hold")
-    for person in people:
-        await stage(platform, person, "active")
-    poisoned = PoisonedStripe(platform.billing.stripe, about=await stripe_id(platform, people[0]))
-
-    await sync_due_accounts(replace(platform.billing, stripe=poisoned))
-
-    statuses = [(await account(platform, person)).status for person in people]
-    assert statuses == [AccountStatus.ONBOARDING, *[AccountStatus.READY] * 4]
-    await platform.advance(minutes=11)
-    await sync_due_accounts(platform.billing)
-    assert (await account(platform, people[0])).status is AccountStatus.READY
-
-
 async def test_nodes_share_the_looks(platform: Platform) -> None:
     people = [platform.person() for _ in range(8)]
     for person in people:
