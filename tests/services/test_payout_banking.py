@@ -193,6 +193,43 @@ async def test_a_look_now_and_then_finds_what_no_event_told(paying: PayoutWorld)
     await paying.assert_books()
 
 
+async def test_a_look_once_a_day_finds_what_a_bank_sent_back_after_it_was_paid(paying: PayoutWorld) -> None:
+    creator = await paying.creator(cents=5_000)
+    payout = await sent(paying, creator)
+    bank_payout = await paid_out(paying, creator)
+    await paying.door.control("payouts/arrive", payout=bank_payout)
+    await follow_bank_payouts(paying.billing)
+    assert await seen(paying, payout) == ("paid", None)
+
+    await paying.door.control("payouts/fail", payout=bank_payout, reason="no_account")
+    await paying.advance(hours=23)
+    await follow_bank_payouts(paying.billing)
+    assert await seen(paying, payout) == ("paid", None), "its account was asked today"
+    await paying.advance(hours=1)
+    await follow_bank_payouts(paying.billing)
+
+    assert await seen(paying, payout) == ("failed", "no_account")
+    await paying.assert_books()
+
+
+async def test_what_was_paid_two_weeks_ago_is_not_asked_about_any_more(paying: PayoutWorld) -> None:
+    creator = await paying.creator(cents=5_000)
+    await sent(paying, creator)
+    bank_payout = await paid_out(paying, creator)
+    await paying.door.control("payouts/arrive", payout=bank_payout)
+    await settle(paying, creator, bank_payout)
+
+    asked: list[int] = []
+    for days in (13, 1, 30):
+        await paying.advance(days=days)
+        await paying.door.forget_requests()
+        await follow_bank_payouts(paying.billing)
+        asked.append(len(await paying.door.requests("/v1/payouts")))
+
+    assert asked == [1, 0, 0]
+    await paying.assert_books()
+
+
 async def test_an_account_is_asked_once_an_hour_while_money_is_on_its_way(paying: PayoutWorld) -> None:
     creator = await paying.creator(cents=5_000)
     await sent(paying, creator)

@@ -34,6 +34,14 @@ _PAYOUTS = """
         CASE row_number() OVER () % 1000 WHEN 1 THEN 'in_transit' WHEN 2 THEN 'requested'
             WHEN 3 THEN 'paid' ELSE 'failed' END AS state FROM connected_account) AS s"""
 
+#: Of a thousand one was paid lately, the others long ago.
+_BANK_PAYOUTS = """
+    INSERT INTO bank_payout (id, connected_account_id, status, amount_minor, currency, applied_ticket, synced_at,
+        created_at)
+    SELECT 'po_' || s.n, s.id, 'paid', 1000, 'usd', 1, s.now, s.now - CASE WHEN s.n % 1000 = 1 THEN INTERVAL '1 day'
+        ELSE INTERVAL '30 days' END
+    FROM (SELECT id, created_at AS now, row_number() OVER () AS n FROM connected_account) AS s"""
+
 
 @pytest.fixture(params=["postgres"])
 def engine(request: pytest.FixtureRequest) -> str:
@@ -48,7 +56,8 @@ async def fill(paying: PayoutWorld) -> None:
         await connection.execute(_CUSTOMERS, (now, ROWS))
         await connection.execute(_ACCOUNTS, (now,))
         await connection.execute(_PAYOUTS)
-        for table in ("customer", "connected_account", "payout"):
+        await connection.execute(_BANK_PAYOUTS)
+        for table in ("customer", "connected_account", "payout", "bank_payout"):
             await connection.execute(f"ANALYZE {table}")
 
     await paying.database.run(work)
@@ -71,17 +80,21 @@ async def test_the_few_rows_a_statement_is_about_are_found_among_twenty_thousand
     await fill(paying)
     now, someone = paying.clock.now(), UUID(int=7)
 
-    claim = await plan_of(paying, following.CLAIM, now, now, now - timedelta(days=90), 20, now - timedelta(days=7))
-    since = await plan_of(paying, following.SINCE, someone, now - timedelta(days=90))
+    week, lately, long_ago = (now - timedelta(days=days) for days in (7, 14, 90))
+    claim = await plan_of(paying, following.CLAIM, now, now, long_ago, 20, week, now, lately)
+    since = await plan_of(paying, following.SINCE, someone, long_ago, lately)
     sent = await plan_of(paying, "SELECT " + statement.SENT.replace("@customer", "$1"), someone)
     before = await plan_of(paying, line.BEFORE, now - timedelta(days=1), now, someone)
 
     for plan, index in (
-        (claim, "payout_at_"),
+        (claim, " payout_at_"),
+        (claim, "bank_payout_paid"),
         (since, "payout_at_bank"),
+        (since, "bank_payout_"),
         (sent, "payout_at_stripe"),
         (before, "payout_awaits_funds"),
     ):
         assert index in plan, plan
         assert "Seq Scan on payout" not in plan, plan
+        assert "Seq Scan on bank_payout" not in plan, plan
         assert "Seq Scan on connected_account" not in plan, plan

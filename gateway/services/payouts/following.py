@@ -1,4 +1,4 @@
-"""Accounts with money on its way to a bank are asked now and then how that stands: events may never come."""
+"""Accounts with money on its way to a bank, or just there, are asked now and then how it stands: events may be lost."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -20,6 +20,10 @@ log = structlog.stdlib.get_logger()
 LOOK_EVERY: Final = timedelta(hours=1)
 #: Transfers that have not reached a bank after so long are left to their events and to operators.
 FOLLOWED_FOR: Final = timedelta(days=90)
+#: Stripe calls a payout paid on its day, and banks send back within some working days of it: so long after a payout
+#: was made, and so often, its account is asked whether it stayed there.
+PAID_FOLLOWED_FOR: Final = timedelta(days=14)
+PAID_LOOK_EVERY: Final = timedelta(days=1)
 #: A closed account does not let us look for long, and what it tells then changes nothing for its creator.
 CLOSED_FOLLOWED_FOR: Final = timedelta(days=7)
 #: Accounts asked in one round, how many of them at a time, and how long one of them may take: all well within a round.
@@ -33,17 +37,22 @@ _AT_BANK: Final = (
     "p.returned_cents < p.amount_cents AND (p.state = 'in_transit' OR (p.state = 'failed' AND p.transfer_id IS NOT "
     "NULL))"
 )
-#: From what is on its way to its accounts, one by one: a join would rather read all accounts there are, each minute.
+#: From what is on its way, or was paid lately, to its accounts, one by one: a join would rather read all accounts there
+#: are, each minute.
 CLAIM: Final = f"""
     WITH going AS MATERIALIZED (
-        SELECT DISTINCT p.connected_account_id AS id FROM payout AS p
-        WHERE {_AT_BANK} AND coalesce(p.transferred_at, $3) > $3),
+        SELECT DISTINCT p.connected_account_id AS id, $2::timestamptz AS asked_before FROM payout AS p
+        WHERE {_AT_BANK} AND coalesce(p.transferred_at, $3) > $3
+        UNION ALL
+        SELECT DISTINCT b.connected_account_id AS id, $6::timestamptz AS asked_before FROM bank_payout AS b
+        WHERE b.status = 'paid' AND b.created_at > $7),
     known AS MATERIALIZED (
-        SELECT id, (SELECT a.bank_looked_at FROM connected_account AS a WHERE a.id = going.id) AS looked_at,
+        SELECT id, asked_before,
+            (SELECT a.bank_looked_at FROM connected_account AS a WHERE a.id = going.id) AS looked_at,
             (SELECT a.closed_at FROM connected_account AS a WHERE a.id = going.id) AS closed_at FROM going),
     next AS MATERIALIZED (
-        SELECT id FROM known WHERE (looked_at IS NULL OR looked_at <= $2) AND (closed_at IS NULL OR closed_at > $5)
-        ORDER BY looked_at NULLS FIRST LIMIT $4),
+        SELECT id FROM known WHERE (looked_at IS NULL OR looked_at <= asked_before)
+        AND (closed_at IS NULL OR closed_at > $5) ORDER BY looked_at NULLS FIRST LIMIT $4),
     due AS MATERIALIZED (
         SELECT id FROM connected_account WHERE id IN (SELECT id FROM next)
         AND (bank_looked_at IS NULL OR bank_looked_at <= $2) FOR UPDATE SKIP LOCKED)
@@ -55,17 +64,21 @@ _GIVE_BACK: Final = {
     "AND bank_looked_at = $2",
 }
 SINCE: Final = f"""
-    SELECT min(p.transferred_at) AS since,
-        min(CASE WHEN p.bank_payout_id IS NULL THEN p.transferred_at END) AS uncarried_since
-    FROM payout AS p
-    WHERE p.connected_account_id = $1 AND p.transferred_at > $2 AND {_AT_BANK}"""
+    SELECT min(since) AS since, min(uncarried_since) AS uncarried_since FROM (
+        SELECT min(p.transferred_at) AS since,
+            min(CASE WHEN p.bank_payout_id IS NULL THEN p.transferred_at END) AS uncarried_since
+        FROM payout AS p
+        WHERE p.connected_account_id = $1 AND p.transferred_at > $2 AND {_AT_BANK}
+        UNION ALL
+        SELECT min(b.created_at), CAST(NULL AS timestamptz) FROM bank_payout AS b
+        WHERE b.connected_account_id = $1 AND b.status = 'paid' AND b.created_at > $3) AS looked_for"""
 
 
 async def follow_bank_payouts(billing: Billing) -> bool:
-    """Ask about the payouts of accounts whose transfers are not at the bank yet; True when more may be waiting.
+    """Ask about the payouts of accounts whose transfers are not at the bank yet, or came there lately.
 
-    This is what finds a bank's answer whose event never came. One account that fails or is slow keeps no other
-    waiting; a round that is cut off gives back the accounts it did not come to.
+    True when more may be waiting. This is what finds a bank's answer whose event never came. One account that fails or
+    is slow keeps no other waiting; a round that is cut off gives back the accounts it did not come to.
     """
     now = billing.clock.now()
     accounts = await _claim(billing, now)
@@ -100,7 +113,16 @@ async def _claim(billing: Billing, now: datetime) -> list[BankAccount]:
 
     async def work(connection: Connection) -> list[Row]:
         return await connection.fetch(
-            CLAIM, (now, now - LOOK_EVERY, now - FOLLOWED_FOR, ACCOUNTS_AT_ONCE_MAX, now - CLOSED_FOLLOWED_FOR)
+            CLAIM,
+            (
+                now,
+                now - LOOK_EVERY,
+                now - FOLLOWED_FOR,
+                ACCOUNTS_AT_ONCE_MAX,
+                now - CLOSED_FOLLOWED_FOR,
+                now - PAID_LOOK_EVERY,
+                now - PAID_FOLLOWED_FOR,
+            ),
         )
 
     rows = await billing.database.run(work)
@@ -122,7 +144,7 @@ async def _look(billing: Billing, account: BankAccount, now: datetime) -> None:
 
     For a payout may have been seen before the transfer was, or before Stripe said all that it carries.
     """
-    row = await billing.database.fetch_one(SINCE, (account.id, now - FOLLOWED_FOR))
+    row = await billing.database.fetch_one(SINCE, (account.id, now - FOLLOWED_FOR, now - PAID_FOLLOWED_FOR))
     if row is None or row["since"] is None:
         return
     listed = await billing.stripe.list_bank_payouts(account=account.stripe_account_id, since=moment(row, "since"))
