@@ -72,7 +72,8 @@ publish_enum(
         PayoutStatus.PROCESSING: "It is being sent to the creator's account at Stripe.",
         PayoutStatus.IN_TRANSIT: "Stripe has it and is bringing it to the bank.",
         PayoutStatus.PAID: "It is at the bank.",
-        PayoutStatus.FAILED: "It will not arrive; failureMessage says why and what became of the money.",
+        PayoutStatus.FAILED: "It did not arrive; failureMessage says why and what became of the money. One that a bank "
+        "refused may be on its way again, and arrive, once Stripe has another bank account.",
         PayoutStatus.CANCELED: "Called off by an operator before it was sent; the money is available again.",
         PayoutStatus.UNKNOWN: "Stripe has not said whether it was sent; ends by itself, and nothing is sent twice.",
     },
