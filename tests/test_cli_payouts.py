@@ -190,7 +190,7 @@ async def test_a_payout_that_waits_for_a_person_is_listed_and_tried_again(
     assert str(waiting) in " ".join(stuck.said)
     assert woken.said == anew.said == [f"{waiting} is due now."]
     assert twice.refused == (f"{waiting} has no key that was used for another request; retry it without --new-key.")
-    assert ended.refused == f"{sent} is in_transit; only what is not at Stripe yet can be retried."
+    assert ended.refused == f"{sent} is in_transit; only what is under way can be retried."
     assert await paying.work(waiting)
     assert [(one.number, one.state) for one in await paying.attempts(waiting)] == [(1, "lapsed"), (2, "made")]
     assert len(await paying.transfers(waiting)) == 1

@@ -113,7 +113,7 @@ async def _show(database: Database, options: argparse.Namespace) -> None:
 async def _cancel(billing: Billing, options: argparse.Namespace) -> None:
     message = f"Canceled: {options.reason}. The money is available again."
     if not await cancel_payout(billing, options.id, message=message):
-        raise _not_now(await _found(billing.database, options), "canceled")
+        raise _too_late(await _found(billing.database, options))
     entry = await _found(billing.database, options)
     say(f"{entry.id} is canceled; {format_usd(entry.amount_cents)} is available to {entry.creator} again.")
 
@@ -123,7 +123,7 @@ async def _retry(billing: Billing, options: argparse.Namespace) -> None:
         entry = await _found(billing.database, options)
         if options.new_key and entry.state in UNDER_WAY:
             raise Refusal(f"{entry.id} has no key that was used for another request; retry it without --new-key.")
-        raise _not_now(entry, "retried")
+        raise Refusal(f"{entry.id} is {entry.state.value}; only what is under way can be retried.")
     say(f"{options.id} is due now.")
 
 
@@ -134,10 +134,10 @@ async def _found(database: Database, options: argparse.Namespace) -> PayoutEntry
     return entry
 
 
-def _not_now(entry: PayoutEntry, wanted: str) -> Refusal:
+def _too_late(entry: PayoutEntry) -> Refusal:
     if entry.state in UNDER_WAY:
-        return Refusal(f"{entry.id} is {entry.state.value}: Stripe may have been asked, so it cannot be {wanted}.")
-    return Refusal(f"{entry.id} is {entry.state.value}; only what is not at Stripe yet can be {wanted}.")
+        return Refusal(f"{entry.id} is {entry.state.value}: Stripe may have been asked, so it cannot be canceled.")
+    return Refusal(f"{entry.id} is {entry.state.value}; only what is not at Stripe yet can be canceled.")
 
 
 def _payout_id(given: str) -> UUID:
