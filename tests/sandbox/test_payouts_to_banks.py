@@ -294,3 +294,17 @@ async def test_lines_that_fit_nothing_can_be_planted(local: LocalStripe) -> None
         await local.control("balance/alter", given, answers=400)
     await local.control("balance/plant", {}, answers=400)
     await local.control("balance/alter", {"balance_transaction": "txn_none", "amount": 1}, answers=404)
+
+
+async def test_a_payout_on_its_way_goes_to_the_bank_account_it_was_made_for(local: LocalStripe) -> None:
+    """Replacing the bank account turns later payouts, not this one."""
+    await fund(local)
+    account = await creator(local)
+    await transfer(local, account, 1000)
+    await local.advance(days=1)
+
+    await local.control("accounts/bank", {"account": account})
+    await local.advance(days=3)
+
+    (payout,) = await _payouts(local, account)
+    assert (payout["status"], payout["failure_code"]) == ("paid", None)

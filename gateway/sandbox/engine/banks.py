@@ -79,9 +79,9 @@ def bank_of(book: Book) -> Json | None:
     return next(iter(book.table("bank_account").values()), None)
 
 
-def failure_of(book: Book, bank: Json | None) -> str | None:
-    """Why a payout to this bank account comes back; None when it arrives."""
-    return FAILING_NUMBERS.get(book.behind.bank_numbers.get(bank["id"], "")) if bank is not None else "no_account"
+def failure_of(book: Book, bank_id: str) -> str | None:
+    """Why a payout to this bank account comes back, also when it was replaced since; None when it arrives."""
+    return FAILING_NUMBERS.get(book.behind.bank_numbers.get(bank_id, ""))
 
 
 def is_errored(book: Book) -> bool:

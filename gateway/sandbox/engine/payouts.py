@@ -159,7 +159,7 @@ def arrive(book: Book, payout: Json) -> None:
     """The bank takes the money, or sends it back."""
     if payout["status"] not in UNDER_WAY:
         return
-    reason = banks.failure_of(book, book.find("bank_account", payout["destination"]))
+    reason = banks.failure_of(book, payout["destination"])
     if reason is not None:
         fail(book, payout, reason=reason)
         return
