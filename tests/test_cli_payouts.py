@@ -212,6 +212,25 @@ async def test_a_new_key_never_makes_a_second_transfer(paying: PayoutWorld) -> N
     await paying.assert_books()
 
 
+async def test_what_was_put_aside_for_a_new_key_is_not_canceled_before_stripe_was_looked_at(
+    paying: PayoutWorld, gateway: Gateway
+) -> None:
+    ann = await paying.creator()
+    payout_id = await needs_a_person(paying, ann, cents=2_000)
+    made = await paying.billing.stripe.create_transfer(
+        amount_cents=2_000, destination=ann.stripe_account_id, payout_id=str(payout_id), idempotency_key="by hand"
+    )
+    assert await retry_payout(paying.billing, payout_id, new_key=True)
+
+    canceled = await gateway("cancel", str(payout_id), "--reason", "Not needed.")
+    assert await paying.work(payout_id)
+
+    assert canceled.refused == f"{payout_id} is requested: Stripe may have been asked, so it cannot be canceled."
+    assert (await paying.payout(ann)).transfer_id == made.transfer_id
+    assert await paying.balances(ann) == {"earn_available": 30 * DOLLAR}
+    await paying.assert_books()
+
+
 async def test_stuck_is_what_takes_too_long_or_came_back(paying: PayoutWorld) -> None:
     ann, bob, cid = [await paying.creator() for _ in range(3)]
     waiting, sent, failed = [await asked(paying, one, cents=2_000) for one in (ann, bob, cid)]

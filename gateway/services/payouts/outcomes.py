@@ -34,6 +34,15 @@ async def open_attempt_of(connection: Connection, payout: Payout) -> PayoutAttem
     return await PayoutAttempt.get_or_none(payout_id=payout.id, state__in=_OPEN, using_db=connection.orm)
 
 
+async def put_aside_last(connection: Connection, payout: Payout) -> bool:
+    """Whether the last attempt was put aside by hand: Stripe has not been looked at since, and may have a transfer.
+
+    One that lapsed by itself was looked for, and Stripe gave no reason.
+    """
+    last = await PayoutAttempt.filter(payout_id=payout.id).using_db(connection.orm).order_by("-number").first()
+    return last is not None and last.state == AttemptState.LAPSED and last.refusal_code is not None
+
+
 async def record_transfer(connection: Connection, payout: Payout, transfer: StripeTransfer, *, now: datetime) -> bool:
     """The transfer is the payout's: the money has left. False, and nothing done, when it was recorded before.
 

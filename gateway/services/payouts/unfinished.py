@@ -11,7 +11,7 @@ from gateway.db.rows import identifier
 from gateway.domain.payouts import PayoutState
 from gateway.services.billing import Billing
 from gateway.services.jobs import NewJob
-from gateway.services.payouts.outcomes import give_back, lock_payout, open_attempt_of
+from gateway.services.payouts.outcomes import give_back, lock_payout, open_attempt_of, put_aside_last
 from gateway.services.payouts.reserve import PAYOUT_JOB
 
 log = structlog.stdlib.get_logger()
@@ -25,14 +25,15 @@ async def cancel_payout(billing: Billing, payout_id: UUID, *, message: str | Non
     """Give the money of a payout back if nothing of it is at Stripe; False when it is too late, or it has ended.
 
     A payout that waits, for its account or for the platform's balance, can be canceled; one that is being sent, or
-    of which nobody can say whether it was, cannot. `message` is for the creator to read.
+    of which nobody can say whether it was, cannot: also not when its attempt was put aside by hand. `message` is for
+    the creator to read.
     """
 
     async def work(connection: Connection) -> bool:
         payout = await lock_payout(connection, payout_id)
         if payout is None or payout.state != PayoutState.REQUESTED:
             return False
-        if await open_attempt_of(connection, payout) is not None:
+        if await open_attempt_of(connection, payout) is not None or await put_aside_last(connection, payout):
             return False
         await give_back(
             connection, payout, state=PayoutState.CANCELED, code=None, message=message, now=billing.clock.now()
