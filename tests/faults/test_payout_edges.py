@@ -14,16 +14,11 @@ from gateway.domain.connecting import AccountsApi, AccountStatus
 from gateway.domain.errors import BelowMinimumPayout, PayoutsNotReady, ProviderUnavailable
 from gateway.domain.schedules import PayoutFrequency
 from gateway.services.connecting import close_account, start_onboarding, sync_account
-from gateway.services.payouts import (
-    cancel_payout,
-    payout_settings,
-    request_payout,
-    run_due_schedules,
-    update_frequency,
-)
+from gateway.services.payouts import cancel_payout, request_payout, run_due_schedules, update_frequency
 from gateway.stripe_service import AccountLink
 from models.payout import Payout
 from tests.support.payouts import DOLLAR, START, Creator, PayoutWorld, open_payout_world
+from tests.support.reading import payout_settings
 
 #: The Monday after START.
 MONDAY = START + timedelta(hours=15)
@@ -229,6 +224,6 @@ async def test_choosing_another_calendar_while_the_run_begins_ends_in_one_of_bot
 
     for creator in creators:
         assert [one.period for one in await paying.payouts(creator)] in ([], ["weekly:2026-W49"])
-        settings = await payout_settings(paying.billing, creator.id)
+        settings = await payout_settings(paying.billing, creator.subject)
         assert (settings.frequency, settings.next_payout_at) == (PayoutFrequency.MONTHLY, MONDAY + timedelta(days=1))
     await paying.assert_books()

@@ -12,8 +12,9 @@ from gateway.domain.errors import BelowMinimumPayout
 from gateway.domain.ids import new_id
 from gateway.domain.ledger import BANK, EntryDraft, EntryKind, Line
 from gateway.services.ledger import record
-from gateway.services.payouts import payout_settings, request_payout, run_due_schedules
+from gateway.services.payouts import request_payout, run_due_schedules
 from tests.support.payouts import DOLLAR, START, Creator, PayoutWorld, open_payout_world
+from tests.support.reading import payout_settings
 
 #: The Monday on which a schedule that was missed was due.
 DUE_AT = START - timedelta(days=6, hours=9)
@@ -114,7 +115,7 @@ async def test_a_period_is_not_judged_while_another_node_releases(paying: Payout
 
     assert ran == 0
     assert await paying.database.fetch("SELECT period FROM payout_run") == []
-    settings = await payout_settings(paying.billing, creator.id)
+    settings = await payout_settings(paying.billing, creator.subject)
     assert settings.next_payout_at == paying.clock.now() - timedelta(hours=1)
     assert await run_due_schedules(paying.billing, limit=10) == 1
     assert (await paying.payout(creator)).amount_cents == 2_000

@@ -11,12 +11,12 @@ from gateway.domain.ledger import BAD_DEBT, STRIPE
 from gateway.services.ledger import balance
 from gateway.services.marketplace.releases import release_due
 from gateway.services.marketplace.reversals import reverse_charge
-from gateway.services.payouts import payout_settings
 from gateway.services.purchases.settle import settle_checkout
 from gateway.services.taken_back.disputes import settle_dispute
 from gateway.services.taken_back.refunds import settle_refund
 from tests.services.market_world import HOLD, Deposit, Market, open_market
 from tests.support.books import assert_books_balance
+from tests.support.reading import payout_settings
 
 DOLLAR = 1_000_000
 
@@ -91,7 +91,7 @@ async def test_a_creator_is_told_that_a_dispute_holds_its_money_as_long_as_it_do
     await market.charge(market.call("dan", "t", "own"))
 
     async def reasons() -> list[str]:
-        settings = await payout_settings(market.billing, market.customer_id("dan"))
+        settings = await payout_settings(market.billing, market.subject("dan"))
         return [blocker.message for blocker in settings.blockers]
 
     before = await reasons()

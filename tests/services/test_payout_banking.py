@@ -9,19 +9,14 @@ import pytest
 from gateway.db import Connection
 from gateway.services.events.applying import apply_event
 from gateway.services.events.inbox import claim_events, store_event
-from gateway.services.payouts import (
-    find_payout,
-    follow_bank_payouts,
-    payout_settings,
-    request_payout,
-    settle_bank_payout,
-)
+from gateway.services.payouts import follow_bank_payouts, request_payout, settle_bank_payout
 from gateway.services.payouts.following import LOOK_EVERY
 from gateway.stripe_service import StripeBankPayout, StripeService, WebhookEvent
 from models.bank_payout import BankPayout
 from models.payout import Payout
 from models.stripe_event import EventState
 from tests.support.payouts import DOLLAR, Creator, PayoutWorld
+from tests.support.reading import find_payout, payout_settings
 
 Json = dict[str, Any]
 
@@ -62,7 +57,7 @@ async def test_what_the_bank_took_is_paid_and_has_arrived(paying: PayoutWorld) -
     await settle(paying, creator, bank_payout)
     await settle(paying, creator, bank_payout)
 
-    view = await find_payout(paying.database, creator.id, payout.id)
+    view = await find_payout(paying.billing, creator.subject, payout.id)
     assert view is not None
     assert (view.state, view.failure_message) == ("paid", None)
     assert view.arrival_at is not None
@@ -92,7 +87,7 @@ async def test_what_the_bank_refused_is_sent_again_to_another_bank_account(payin
     await paying.door.control("payouts/fail", payout=first, reason="account_closed")
     await settle(paying, creator, first)
     assert await seen(paying, payout) == ("failed", "account_closed")
-    view = await find_payout(paying.database, creator.id, payout.id)
+    view = await find_payout(paying.billing, creator.subject, payout.id)
     assert view is not None
     assert view.failure_message == (
         "The bank refused the payment (account_closed). The money is in your Stripe account: give another bank account "
@@ -328,7 +323,7 @@ async def test_only_what_the_bank_said_last_stands_in_the_way(paying: PayoutWorl
 
     await paying.database.run(plant)
 
-    (blocker,) = (await payout_settings(paying.billing, creator.id)).blockers
+    (blocker,) = (await payout_settings(paying.billing, creator.subject)).blockers
     assert (
         blocker.message
         == {

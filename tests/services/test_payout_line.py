@@ -5,10 +5,11 @@ from datetime import timedelta
 from gateway.db import Connection
 from gateway.services.events.applying import apply_event
 from gateway.services.events.inbox import claim_events, store_event
-from gateway.services.payouts import payout_settings, request_payout
+from gateway.services.payouts import request_payout
 from gateway.stripe_service import WebhookEvent
 from models.stripe_event import EventState
 from tests.support.payouts import FUNDS_CENTS, Creator, PayoutWorld
+from tests.support.reading import payout_settings
 
 
 async def asked(paying: PayoutWorld, *, cents: int) -> Creator:
@@ -66,7 +67,9 @@ async def test_who_stands_in_line_does_not_ask_and_is_called_when_it_is_its_turn
     await paying.do_jobs()
     assert await standing(paying, second) == ("requested", 0)
     assert (await paying.payout(second)).due_at == paying.clock.now() + timedelta(minutes=5)
-    (blocker,) = [one for one in (await payout_settings(paying.billing, second.id)).blockers if "waits" in one.message]
+    (blocker,) = [
+        one for one in (await payout_settings(paying.billing, second.subject)).blockers if "waits" in one.message
+    ]
     assert blocker.message.startswith("A payout of $50.00 waits until the money of recent sales has arrived at Stripe")
 
     await paying.advance(minutes=4)

@@ -6,8 +6,9 @@ import pytest
 
 from gateway.domain.schedules import PayoutFrequency
 from gateway.services.marketplace import releases
-from gateway.services.payouts import payout_settings, request_payout, run_due_schedules, update_frequency
+from gateway.services.payouts import request_payout, run_due_schedules, update_frequency
 from tests.support.payouts import DOLLAR, Creator, PayoutWorld
+from tests.support.reading import payout_settings
 
 #: The Monday after the one on which the hold of what is sold at the start has just ended.
 MONDAY = datetime(2026, 12, 7, tzinfo=UTC)
@@ -72,7 +73,7 @@ async def test_a_period_is_not_judged_while_more_is_due_than_one_round_releases(
 
     assert await run_due_schedules(paying.billing, limit=10) == 0
     assert await runs(paying) == []
-    assert (await payout_settings(paying.billing, creator.id)).next_payout_at == MONDAY
+    assert (await payout_settings(paying.billing, creator.subject)).next_payout_at == MONDAY
     assert await run_due_schedules(paying.billing, limit=10) == 0
     assert await run_due_schedules(paying.billing, limit=10) == 1
 

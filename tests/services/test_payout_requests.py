@@ -14,14 +14,9 @@ from gateway.domain.errors import (
 )
 from gateway.domain.payouts import PayoutState
 from gateway.domain.schedules import PayoutFrequency
-from gateway.services.customers import customer_id_of
-from gateway.services.payouts import (
-    find_payout,
-    payout_settings,
-    request_payout,
-    update_frequency,
-)
+from gateway.services.payouts import request_payout, update_frequency
 from tests.support.payouts import DOLLAR, PayoutWorld
+from tests.support.reading import find_payout, payout_settings
 
 
 async def test_asking_again_with_the_same_key_is_the_same_payout(paying: PayoutWorld) -> None:
@@ -55,8 +50,8 @@ async def test_keys_of_two_creators_are_apart(paying: PayoutWorld) -> None:
     other = await request_payout(paying.billing, subject=bob.subject, client_key="k", amount_cents=1_000)
 
     assert one.id != other.id
-    assert await find_payout(paying.database, ann.id, one.id) == one
-    assert await find_payout(paying.database, ann.id, other.id) is None
+    assert await find_payout(paying.billing, ann.subject, one.id) == one
+    assert await find_payout(paying.billing, ann.subject, other.id) is None
     await paying.assert_books()
 
 
@@ -125,7 +120,7 @@ async def test_one_payout_at_a_time_until_its_transfer_is_known(paying: PayoutWo
 
 
 async def test_settings_of_somebody_unknown_are_the_first_ones(paying: PayoutWorld) -> None:
-    view = await payout_settings(paying.billing, customer_id_of("nobody"))
+    view = await payout_settings(paying.billing, "nobody")
 
     assert (view.account_status, view.frequency) == (PayoutAccountStatus.NOT_CONNECTED, PayoutFrequency.MANUAL)
     assert (view.minimum_cents, view.next_amount_cents, view.next_payout_at) == (1_000, None, None)

@@ -8,11 +8,12 @@ from gateway.domain.ledger import STRIPE
 from gateway.services.events.applying import apply_event
 from gateway.services.events.inbox import claim_events, store_event
 from gateway.services.ledger import balance
-from gateway.services.payouts import find_payout, request_payout, settle_transfer
+from gateway.services.payouts import request_payout, settle_transfer
 from gateway.stripe_service import WebhookEvent
 from models.payout import Payout
 from models.stripe_event import EventState
 from tests.support.payouts import DOLLAR, Creator, PayoutWorld
+from tests.support.reading import find_payout
 
 
 async def sent(paying: PayoutWorld) -> tuple[Creator, Payout]:
@@ -45,7 +46,7 @@ async def test_two_parts_and_the_rest_come_back_once_each(paying: PayoutWorld) -
     await settle(paying, payout)
     await settle(paying, payout)
 
-    view = await find_payout(paying.database, creator.id, payout.id)
+    view = await find_payout(paying.billing, creator.subject, payout.id)
     assert view is not None
     assert (view.returned_cents, view.state) == (5_000, "failed")
     assert view.failure_message is not None

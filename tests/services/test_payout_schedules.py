@@ -3,8 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 from gateway.domain.schedules import PayoutFrequency
-from gateway.services.payouts import payout_settings, run_due_schedules, update_frequency
+from gateway.services.payouts import run_due_schedules, update_frequency
 from tests.support.payouts import DOLLAR, Creator, PayoutWorld
+from tests.support.reading import payout_settings
 
 MONDAY = datetime(2026, 11, 30, tzinfo=UTC)
 
@@ -40,7 +41,7 @@ async def test_a_week_is_paid_once_when_it_begins(paying: PayoutWorld) -> None:
     payout = await paying.payout(creator)
     assert (payout.amount_cents, payout.manual, payout.period) == (5_000, False, "weekly:2026-W49")
     assert await runs(paying, creator) == [("weekly:2026-W49", None)]
-    settings = await payout_settings(paying.billing, creator.id)
+    settings = await payout_settings(paying.billing, creator.subject)
     assert settings.next_payout_at == MONDAY + timedelta(days=7)
     assert await paying.work(payout.id)
     await paying.assert_books()
@@ -54,7 +55,7 @@ async def test_five_missed_weeks_are_one_run_of_the_newest(paying: PayoutWorld) 
     assert await run_due(paying) == 0
 
     assert await runs(paying, creator) == [("weekly:2026-W53", None)]
-    settings = await payout_settings(paying.billing, creator.id)
+    settings = await payout_settings(paying.billing, creator.subject)
     assert settings.next_payout_at == datetime(2027, 1, 4, tzinfo=UTC)
     assert len(await paying.payouts(creator)) == 1
     await paying.assert_books()
@@ -68,7 +69,7 @@ async def test_a_month_begins_on_its_first(paying: PayoutWorld) -> None:
     assert await run_due(paying) == 1
 
     assert (await paying.payout(creator)).period == "monthly:2026-12"
-    settings = await payout_settings(paying.billing, creator.id)
+    settings = await payout_settings(paying.billing, creator.subject)
     assert settings.next_payout_at == datetime(2027, 1, 1, tzinfo=UTC)
     await paying.assert_books()
 

@@ -4,8 +4,8 @@ from gateway.services.payouts.advance import advance_payout, do_payout_job
 from gateway.services.payouts.banking import settle_bank_payout
 from gateway.services.payouts.following import follow_bank_payouts
 from gateway.services.payouts.line import wake_for_balance
-from gateway.services.payouts.preferences import PayoutSettingsView, payout_settings, settings_view, update_frequency
-from gateway.services.payouts.reading import PayoutPage, PayoutView, find_payout
+from gateway.services.payouts.preferences import PayoutSettingsView, settings_view, update_frequency
+from gateway.services.payouts.reading import PayoutPage, PayoutView
 from gateway.services.payouts.reserve import PAYOUT_JOB, request_payout
 from gateway.services.payouts.schedules import SCHEDULES_AT_ONCE_MAX, run_due_schedules
 from gateway.services.payouts.transfers import settle_transfer
@@ -20,9 +20,7 @@ __all__ = [
     "advance_payout",
     "cancel_payout",
     "do_payout_job",
-    "find_payout",
     "follow_bank_payouts",
-    "payout_settings",
     "request_payout",
     "run_due_schedules",
     "settings_view",

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 import structlog
 
@@ -12,7 +11,6 @@ from gateway.domain.payouts import PayoutBlocker, blockers
 from gateway.domain.schedules import PayoutFrequency, next_run_at
 from gateway.services.billing import Billing
 from gateway.services.customers import add_customer
-from gateway.services.ledger import Reader
 from gateway.services.payouts.standing import CreatorStanding, load_standing
 
 log = structlog.stdlib.get_logger()
@@ -30,11 +28,6 @@ class PayoutSettingsView:
     blockers: tuple[PayoutBlocker, ...]
 
 
-async def payout_settings(billing: Billing, creator_id: UUID) -> PayoutSettingsView:
-    """The creator's settings and every reason why no payout can be made now; Stripe is not asked."""
-    return settings_view(await _load(billing, billing.database, creator_id))
-
-
 async def update_frequency(billing: Billing, *, subject: str, frequency: PayoutFrequency) -> PayoutSettingsView:
     """Choose how often to be paid. The calendar begins anew with a change; the same choice again changes nothing."""
     now = billing.clock.now()
@@ -47,7 +40,8 @@ async def update_frequency(billing: Billing, *, subject: str, frequency: PayoutF
             "WHERE payout_settings.frequency <> $2",
             (creator_id, frequency.value, next_run_at(frequency, now), now),
         )
-        return settings_view(await _load(billing, connection, creator_id))
+        minimum_cents = billing.rules.payout_minimum_cents
+        return settings_view(await load_standing(connection, creator_id, minimum_cents=minimum_cents))
 
     view = await billing.database.run(work)
     log.info("payout.frequency_set", frequency=frequency.value)
@@ -65,10 +59,6 @@ def settings_view(found: CreatorStanding) -> PayoutSettingsView:
         next_payout_at=found.next_run_at,
         blockers=blockers(standing),
     )
-
-
-async def _load(billing: Billing, reader: Reader, creator_id: UUID) -> CreatorStanding:
-    return await load_standing(reader, creator_id, minimum_cents=billing.rules.payout_minimum_cents)
 
 
 def _next_amount(found: CreatorStanding) -> int | None:

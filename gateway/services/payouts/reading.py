@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from gateway.db import Database
 from gateway.domain.payouts import PayoutState
 from models.payout import Payout
 
@@ -52,9 +51,3 @@ def payout_view(payout: Payout) -> PayoutView:
         failure_message=payout.failure_message,
         returned_cents=payout.returned_cents,
     )
-
-
-async def find_payout(database: Database, creator_id: UUID, payout_id: UUID) -> PayoutView | None:
-    """One payout of this creator; somebody else's looks like none."""
-    row = await Payout.get_or_none(id=payout_id, creator_id=creator_id, using_db=database.orm)
-    return None if row is None else payout_view(row)
