@@ -72,17 +72,8 @@ async def take_back(
         Line(receivable(customer_id), there - amount_micros),
         Line(STRIPE, amount_micros),
     )
-    await record(
-        connection,
-        EntryDraft(
-            idem=idem,
-            kind=kind,
-            lines=tuple(line for line in lines if line.amount_micros),
-            ref=ref,
-            description=description,
-        ),
-        now=now,
-    )
+    draft = EntryDraft(idem=idem, kind=kind, lines=_that_move(*lines), ref=ref, description=description)
+    await record(connection, draft, now=now)
     return amount_micros - there
 
 
@@ -112,18 +103,13 @@ async def give_back(
         Line(receivable(customer_id), covered),
         Line(wallet(customer_id), theirs - covered),
     )
-    await record(
-        connection,
-        EntryDraft(
-            idem=idem,
-            kind=kind,
-            lines=tuple(line for line in lines if line.amount_micros),
-            ref=ref,
-            description=description,
-        ),
-        now=now,
-    )
+    draft = EntryDraft(idem=idem, kind=kind, lines=_that_move(*lines), ref=ref, description=description)
+    await record(connection, draft, now=now)
     return covered
+
+
+def _that_move(*lines: Line) -> tuple[Line, ...]:
+    return tuple(line for line in lines if line.amount_micros)
 
 
 async def lock_accounts(connection: Connection, accounts: tuple[Account, ...]) -> None:
