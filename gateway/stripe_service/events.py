@@ -79,20 +79,19 @@ class EventPage:
 class EventCalls(Calls):
     """Calls about events."""
 
-    async def event_page(
-        self, *, since: datetime, until: datetime | None, types: Sequence[str], after: str | None
-    ) -> EventPage:
-        """One page of the events of a span of time, both ends included; at most twenty types.
+    async def event_page(self, *, since: datetime, types: Sequence[str], after: str | None) -> EventPage:
+        """One page of the events since a moment, that included; at most twenty types.
 
         Raises:
             ProviderRejected: Stripe knows no event `after` any more.
             ProviderUnavailable: no clear answer.
         """
         assert len(types) <= EVENT_TYPES_MAX, "Stripe takes no more types at once"
-        created: stripe.params.EventListParamsCreated = {"gte": unix(since)}
-        if until is not None:
-            created["lte"] = unix(until)
-        params: stripe.params.EventListParams = {"created": created, "types": list(types), "limit": PAGE_ENTRIES}
+        params: stripe.params.EventListParams = {
+            "created": {"gte": unix(since)},
+            "types": list(types),
+            "limit": PAGE_ENTRIES,
+        }
         if after is not None:
             params["starting_after"] = after
         return await self._stripe.ask("events.list", self._stripe.v1.events.list_async(params), _read_event_page)

@@ -17,6 +17,7 @@ from gateway.services.events.gaps import (
     fill_gaps,
 )
 from gateway.services.ledger.rows import as_time
+from tests.support.books import assert_books_balance
 from tests.support.gateway import Platform
 from tests.support.stripe_door import Json
 
@@ -77,6 +78,24 @@ async def test_a_plan_whose_events_were_all_lost_is_held(platform: Platform) -> 
     await platform.work()
 
     assert await ann.tier() == "PRO"
+
+
+async def test_the_end_of_a_dispute_that_got_lost_is_found_though_nothing_else_happens(platform: Platform) -> None:
+    ann = platform.person()
+    deposit = await ann.deposit_page("2500")
+    await platform.stripe.pay(deposit.url)
+    dispute = await platform.stripe.control("disputes/open", checkout_session=deposit.session_id)
+    await platform.settled()
+    await fill_all(platform)
+    await platform.advance(days=3)
+    await nothing_is_delivered(platform)
+    await platform.stripe.control("disputes/close", dispute=dispute["id"], outcome="lost")
+
+    await fill_all(platform)
+    await platform.work()
+
+    assert [row["state"] for row in await platform.database.fetch("SELECT state FROM deposit_dispute")] == ["lost"]
+    await assert_books_balance(platform.database)
 
 
 async def test_to_be_listed_is_not_to_be_delivered_again(platform: Platform) -> None:

@@ -49,10 +49,12 @@ _KNOWN: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """One way through the list, newest first, from `newest_at` down to a little before `seen_at`; `token` proves it.
+    """One way through the list, newest first, down to a little before `seen_at`; `token` proves it.
 
-    All times are Stripe's, so no clock of ours decides what is listed. `newest_at` is None until an event was seen:
-    nothing listed later may be newer, or what came meanwhile in an earlier part would be missed.
+    All times are Stripe's, so no clock of ours decides what is listed. `newest_at` is the newest event of the first
+    part's first page, None if there is none, and where the next pass goes back to: what came later in an earlier part
+    may have been missed, what came before it cannot have been. No page ends there: a later part may hold newer events
+    for days before the first one does again.
     """
 
     token: int
@@ -66,7 +68,9 @@ class _Pass:
 
     def after(self, page: EventPage) -> "_Pass":
         """Where the pass stands when this page is done."""
-        newest_at = self.newest_at or max((event.created_at for event in page.events), default=None)
+        newest_at = self.newest_at
+        if self.part == 0 and newest_at is None:
+            newest_at = max((event.created_at for event in page.events), default=None)
         if page.next_after is not None:
             return replace(self, newest_at=newest_at, after_id=page.next_after)
         return replace(self, newest_at=newest_at, part=self.part + 1, after_id=None)
@@ -116,7 +120,7 @@ async def _go_on(billing: Billing, under_way: _Pass) -> bool:
         if under_way.complete:
             await _remember(billing, under_way.next_one(), pause=timedelta(seconds=EVERY_SECONDS), complete=True)
             return False
-        if under_way.newest_at is not None and not await _remember(billing, under_way):
+        if not await _remember(billing, under_way):
             return False  # a node that took this one for dead goes on instead
     return await _remember(billing, under_way, pause=timedelta(0))
 
@@ -124,10 +128,7 @@ async def _go_on(billing: Billing, under_way: _Pass) -> bool:
 async def _page(billing: Billing, under_way: _Pass) -> EventPage:
     async with asyncio.timeout(PAGE_SECONDS_MAX):
         return await billing.stripe.event_page(
-            since=under_way.seen_at - OVERLAP,
-            until=under_way.newest_at,
-            types=_PARTS[under_way.part],
-            after=under_way.after_id,
+            since=under_way.seen_at - OVERLAP, types=_PARTS[under_way.part], after=under_way.after_id
         )
 
 
