@@ -175,12 +175,16 @@ def read_event(fields: Fields) -> WebhookEvent:
         created_at=fields.moment("created"),
         api_version=fields.maybe_text("api_version"),
         livemode=fields.flag("livemode"),
-        payload=_payload(fields.values),
+        payload=kept_payload(fields.values),
     )
 
 
-def _payload(values: Mapping[str, object]) -> str:
-    """What is kept of an event: nothing that names a person."""
+def kept_payload(values: Mapping[str, object]) -> str:
+    """What is kept of an event: nothing that names a person.
+
+    Raises:
+        MalformedAnswer: it is nested too deeply to be one of Stripe's, or holds what JSON cannot.
+    """
     try:
         return canonical_json(redact(values))
     except TooDeep as error:

@@ -4,7 +4,7 @@ from typing import Final
 
 from gateway.stripe_service.fields import Fields
 from gateway.stripe_service.objects import WebhookEvent
-from gateway.stripe_service.reading import canonical_json
+from gateway.stripe_service.reading import kept_payload
 
 THIN_OBJECT: Final = "v2.core.event"
 _ACCOUNT: Final = "v2.core.account"
@@ -33,5 +33,5 @@ def read_thin_event(fields: Fields) -> WebhookEvent:
         created_at=fields.instant("created"),
         api_version=None,
         livemode=fields.flag("livemode"),
-        payload=canonical_json(fields.values),
+        payload=kept_payload(fields.values),
     )

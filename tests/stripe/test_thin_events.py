@@ -43,8 +43,21 @@ def test_a_thin_event_about_an_account_is_a_pointer_to_it(kind: str) -> None:
         created_at=datetime(2026, 11, 30, 12, tzinfo=UTC),
         api_version=None,
         livemode=False,
-        payload=orjson.dumps(orjson.loads(raw), option=orjson.OPT_SORT_KEYS).decode(),
+        payload=orjson.dumps(
+            {**orjson.loads(raw), "related_object": {**ACCOUNT, "url": "[redacted]"}}, option=orjson.OPT_SORT_KEYS
+        ).decode(),
     )
+
+
+def test_of_a_thin_event_too_nothing_personal_is_kept() -> None:
+    reason = {"type": "request", "request": {"id": "req_1", "idempotency_key": "onboard ada@example.com"}}
+    raw = thin(reason=reason, data={"account_person": "Ada Lovelace"}, context="acct_1")
+
+    kept = orjson.loads(parse(raw, signed(raw)).payload)
+
+    assert kept["reason"] == {"type": "request", "request": {"id": "req_1", "idempotency_key": "[redacted]"}}
+    assert kept["data"] == {"account_person": "[redacted]"}
+    assert (kept["created"], kept["context"]) == ("2026-11-30T12:00:00.000Z", "acct_1")
 
 
 def test_an_event_about_a_part_of_an_account_names_the_account_in_its_context() -> None:
