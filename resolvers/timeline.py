@@ -92,6 +92,7 @@ _VERDICTS = {
     Verdict.EVENT_DEAD: BillingVerdict.PAID_NOT_APPLIED,
     Verdict.EVENT_NEVER_ARRIVED: BillingVerdict.PAID_NOT_APPLIED,
     Verdict.REFUND_NOT_APPLIED: BillingVerdict.CHANGING,
+    Verdict.DISPUTE_NOT_APPLIED: BillingVerdict.DISPUTED,
     Verdict.PLAN_BEHIND: BillingVerdict.CHANGING,
     Verdict.MISMATCH: BillingVerdict.NEEDS_SUPPORT,
     Verdict.PAGE_LOST: BillingVerdict.NEEDS_SUPPORT,

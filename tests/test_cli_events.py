@@ -12,9 +12,13 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.events import moment
+from gateway.cli.explain import exit_status
 from gateway.cli.output import Refusal
 from gateway.db import Database
+from gateway.domain.verdict_words import OPERATOR_WORDS
+from gateway.domain.verdicts import Verdict
 from gateway.services.events.inbox import store_event
+from gateway.services.explaining import Explanation
 from gateway.stripe_service import WebhookEvent
 
 ENVIRONMENT = {
@@ -168,6 +172,15 @@ def test_an_explanation_ends_with_one_verdict_and_one_action(sqlite_url: str, tm
         assert last_but_one.startswith(f"{verdict}: ")
         assert last.startswith("Do: ")
         assert (plain["given"], plain["verdict"]) == (given, verdict)
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_the_exit_status_says_whether_there_is_something_to_do(verdict: Verdict) -> None:
+    page = Explanation(given="x", about="x", verdict=verdict, message="", action=OPERATOR_WORDS[verdict].action)
+    uncertain = {Verdict.STRIPE_UNREACHABLE, Verdict.UNKNOWN, Verdict.WRONG_MODE}
+
+    assert exit_status(page) == (4 if verdict in uncertain else 3 if page.action else 0)
+    assert verdict is not Verdict.DISPUTED or exit_status(page) == 3
 
 
 def test_a_database_that_was_never_migrated_is_a_sentence(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import orjson
 from gateway.cli import serving
 from gateway.cli.opening import opened, quiet_logs
 from gateway.cli.output import say
-from gateway.domain.verdicts import NEEDS_SOMEBODY, Verdict
+from gateway.domain.verdicts import Verdict
 from gateway.services.explaining import Explanation, explain
 from gateway.settings import Settings
 
@@ -28,9 +28,14 @@ async def _explain(settings: Settings, given: str, *, as_json: bool) -> int:
     async with opened(settings) as gateway:
         page = await explain(gateway.billing, given)
     say(*([_json(page)] if as_json else _text(page)))
-    if page.verdict in NEEDS_SOMEBODY:
-        return EXIT_NEEDS_SOMEBODY
-    return EXIT_UNCERTAIN if page.verdict in _UNCERTAIN else 0
+    return exit_status(page)
+
+
+def exit_status(page: Explanation) -> int:
+    """Whether the page calls for somebody: it names something to do, or nothing could be said for certain."""
+    if page.verdict in _UNCERTAIN:
+        return EXIT_UNCERTAIN
+    return 0 if page.action is None else EXIT_NEEDS_SOMEBODY
 
 
 def _text(page: Explanation) -> list[str]:

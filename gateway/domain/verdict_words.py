@@ -31,18 +31,25 @@ OPERATOR_WORDS: Final[Mapping[Verdict, Words]] = {
     Verdict.DISPUTE_LOST: Words("The payment was contested and the bank kept it."),
     Verdict.WAITING_FOR_PAYMENT: Words("The payment page is open and nobody has paid on it."),
     Verdict.BANK_WORKING: Words("The page is completed and a bank is working on the payment; that can take days."),
-    Verdict.EXPIRED: Words(_CLOSED),
+    Verdict.EXPIRED: Words(
+        "The payment page was not used in time, was replaced by another purchase, or was never made; nothing was taken."
+    ),
     Verdict.FAILED: Words("The bank did not make the payment; nothing was taken."),
     Verdict.BEING_MADE: Words("The payment page was asked for and is not known yet; nothing can have been paid on it."),
     Verdict.REFUSED_BY_STRIPE: Words("Stripe would not make the payment page; nothing was taken."),
     Verdict.NO_PURCHASE: Words("This customer has never begun a purchase."),
     Verdict.EVENT_APPLIED: Words("The event is applied."),
     Verdict.EVENT_IGNORED: Words("The event is kept and was not to be applied."),
-    Verdict.PAID_NOT_APPLIED: Words("Paid at Stripe, and not handed over here although its event was applied.", _SYNC),
+    Verdict.PAID_NOT_APPLIED: Words(
+        "Paid at Stripe, and not handed over here although an event about it was applied.", _SYNC
+    ),
     Verdict.EVENT_WAITING: Words("Its event is stored and not applied yet; a worker does that within seconds.", _SYNC),
     Verdict.EVENT_DEAD: Words("Its event was given up after too many tries.", "gateway events replay {event}"),
     Verdict.EVENT_NEVER_ARRIVED: Words("Paid at Stripe, and Stripe's event never arrived here.", _SYNC),
     Verdict.REFUND_NOT_APPLIED: Words("What Stripe says was refunded is not what the wallet gave back.", _SYNC),
+    Verdict.DISPUTE_NOT_APPLIED: Words(
+        "The customer's bank contests the payment, and nothing here knows of it.", _SYNC
+    ),
     Verdict.PLAN_BEHIND: Words("The plan here is not what Stripe says now.", "gateway sync customer {about}"),
     Verdict.MISMATCH: Words(
         "Stripe's session is not the one our row asked for, so nothing is handed over.",
@@ -66,6 +73,7 @@ _ON_ITS_WAY: Final = Words(
     "The payment has arrived and is being applied.",
     "Open the page you came back to after paying once more; that applies it at once.",
 )
+_BANK_CONTESTS: Final = Words("Your bank contests this payment.", "Contact your bank if this is a mistake.")
 _SUPPORT: Final = Words(
     "Something about this payment has to be looked at by us.", "Contact support and name this session."
 )
@@ -75,7 +83,7 @@ OWNER_WORDS: Final[Mapping[Verdict, Words]] = {
     Verdict.PAID_AND_APPLIED: Words("The payment has arrived and what it bought is yours."),
     Verdict.PARTLY_REFUNDED: Words("A part of the payment went back to you."),
     Verdict.REFUNDED: Words("The payment went back to you."),
-    Verdict.DISPUTED: Words("Your bank contests this payment.", "Contact your bank if this is a mistake."),
+    Verdict.DISPUTED: _BANK_CONTESTS,
     Verdict.DISPUTE_LOST: Words("Your bank contested this payment and took it back."),
     Verdict.WAITING_FOR_PAYMENT: Words(
         "Nothing has been paid yet; the payment page is still open.", "Finish the payment page, or start again."
@@ -88,6 +96,7 @@ OWNER_WORDS: Final[Mapping[Verdict, Words]] = {
     Verdict.EVENT_DEAD: _ON_ITS_WAY,
     Verdict.EVENT_NEVER_ARRIVED: _ON_ITS_WAY,
     Verdict.REFUND_NOT_APPLIED: Words("A refund of this payment is being applied."),
+    Verdict.DISPUTE_NOT_APPLIED: _BANK_CONTESTS,
     Verdict.PLAN_BEHIND: Words("A change of your subscription is being applied."),
     Verdict.MISMATCH: _SUPPORT,
     Verdict.PAGE_LOST: _SUPPORT,

@@ -27,6 +27,7 @@ class Verdict(StrEnum):
     EVENT_DEAD = "EVENT_DEAD"
     EVENT_NEVER_ARRIVED = "EVENT_NEVER_ARRIVED"
     REFUND_NOT_APPLIED = "REFUND_NOT_APPLIED"
+    DISPUTE_NOT_APPLIED = "DISPUTE_NOT_APPLIED"
     PLAN_BEHIND = "PLAN_BEHIND"
     MISMATCH = "MISMATCH"
     PAGE_LOST = "PAGE_LOST"
@@ -60,9 +61,10 @@ class EventStanding(StrEnum):
 
 
 class DisputeStanding(StrEnum):
-    """The worst that can be said of the disputes about a payment."""
+    """The worst that can be said of the disputes about a payment; OVER when we know of some and none is here."""
 
     NONE = "none"
+    OVER = "over"
     OPEN = "open"
     LOST = "lost"
 
@@ -71,9 +73,10 @@ class DisputeStanding(StrEnum):
 class PurchaseFacts:
     """All that a purchase's verdict depends on.
 
-    `ours`: there is a row of ours. `page_made`: the row knows its session. `fits`: Stripe's session is the one our row
-    asked for. `booked`: the wallet has what a settled deposit paid (always true of a plan). `plan_fits`: our mirror of
-    the subscription says what Stripe says. `refunded_at_stripe_cents` is None where Stripe was not heard.
+    `ours`: there is a row of ours. `page_made`: the row knows its session. `closed`: the row is, and nothing will come
+    of it. `fits`: Stripe's session is the one our row asked for. `booked`: the wallet has what a settled deposit paid
+    (always true of a plan). `plan_fits`: our mirror of the subscription says what Stripe says. `disputed_at_stripe`:
+    Stripe says that the payment was. `refunded_at_stripe_cents` is None where Stripe was not heard.
     """
 
     session: SessionStanding
@@ -82,11 +85,13 @@ class PurchaseFacts:
     settled: bool = False
     refused: bool = False
     page_made: bool = True
+    closed: bool = False
     fits: bool = True
     booked: bool = True
     plan_fits: bool = True
     event: EventStanding = EventStanding.NONE
     dispute: DisputeStanding = DisputeStanding.NONE
+    disputed_at_stripe: bool = False
     amount_cents: int = 0
     refunded_cents: int = 0
     refunded_at_stripe_cents: int | None = None
@@ -103,7 +108,7 @@ def purchase_verdict(facts: PurchaseFacts) -> Verdict:
     if facts.refused:
         return Verdict.REFUSED_BY_STRIPE
     if not facts.page_made:
-        return Verdict.BEING_MADE
+        return Verdict.EXPIRED if facts.closed else Verdict.BEING_MADE
     return _unsettled_verdict(facts)
 
 
@@ -119,7 +124,7 @@ def event_verdict(standing: EventStanding, *, ignored: bool, purchase: Verdict |
 
 
 def customer_verdict(newest_first: tuple[Verdict, ...], *, plan_fits: bool | None) -> Verdict:
-    """What a customer comes to: a purchase in trouble, then the plan, then the newest purchase.
+    """What a customer comes to: a purchase in trouble, then the plan, then an open dispute, then the newest purchase.
 
     `plan_fits` is None where Stripe did not say.
     """
@@ -130,6 +135,8 @@ def customer_verdict(newest_first: tuple[Verdict, ...], *, plan_fits: bool | Non
         return Verdict.STRIPE_UNREACHABLE
     if not plan_fits:
         return Verdict.PLAN_BEHIND
+    if Verdict.DISPUTED in newest_first:
+        return Verdict.DISPUTED
     return newest_first[0] if newest_first else Verdict.NO_PURCHASE
 
 
@@ -141,6 +148,7 @@ NEEDS_SOMEBODY = frozenset(
         Verdict.EVENT_DEAD,
         Verdict.EVENT_NEVER_ARRIVED,
         Verdict.REFUND_NOT_APPLIED,
+        Verdict.DISPUTE_NOT_APPLIED,
         Verdict.PLAN_BEHIND,
         Verdict.MISMATCH,
         Verdict.PAGE_LOST,
@@ -162,13 +170,16 @@ def _settled_verdict(facts: PurchaseFacts) -> Verdict:
     at_stripe = facts.refunded_at_stripe_cents
     if at_stripe is not None and at_stripe != facts.refunded_cents:
         return Verdict.REFUND_NOT_APPLIED
-    if facts.dispute is not DisputeStanding.NONE:
-        return Verdict.DISPUTED if facts.dispute is DisputeStanding.OPEN else Verdict.DISPUTE_LOST
+    if facts.disputed_at_stripe and facts.dispute is DisputeStanding.NONE:
+        return Verdict.DISPUTE_NOT_APPLIED
+    if facts.dispute in _DISPUTED:
+        return _DISPUTED[facts.dispute]
     if facts.refunded_cents > 0:
         return Verdict.REFUNDED if facts.refunded_cents >= facts.amount_cents else Verdict.PARTLY_REFUNDED
     return Verdict.PAID_AND_APPLIED if facts.plan_fits else Verdict.PLAN_BEHIND
 
 
+_DISPUTED = {DisputeStanding.OPEN: Verdict.DISPUTED, DisputeStanding.LOST: Verdict.DISPUTE_LOST}
 _UNPAID = {
     SessionStanding.SILENT: Verdict.STRIPE_UNREACHABLE,
     SessionStanding.MISSING: Verdict.PAGE_LOST,

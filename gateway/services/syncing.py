@@ -11,6 +11,7 @@ from gateway.services.explaining.target import find_adopted
 from gateway.services.ledger import balance
 from gateway.services.plans.syncing import held_plan, sync_plan
 from gateway.services.purchases.settle import settle_checkout
+from gateway.services.taken_back.disputes import settle_dispute
 from gateway.services.taken_back.refunds import settle_refund
 from models.checkout import Checkout, CheckoutMode
 from models.plan import Plan
@@ -47,7 +48,7 @@ async def sync_customer(billing: Billing, customer_id: UUID) -> Synced:
 
 
 async def sync_checkout(billing: Billing, checkout: Checkout | None, session_id: str) -> Synced:
-    """Make a purchase what Stripe says: settled once if it is paid, its refunds booked.
+    """Make a purchase what Stripe says: settled once if it is paid, its refunds and disputes booked.
 
     Without a `checkout` the session may still be one that we did not live to write down; its metadata says so.
 
@@ -72,13 +73,15 @@ async def sync_checkout(billing: Billing, checkout: Checkout | None, session_id:
 
 
 async def _follow_on(billing: Billing, checkout: Checkout, session_id: str) -> None:
-    """What may have happened to a purchase since it was settled: a refund, or a change of its subscription."""
+    """What may have happened to a purchase since it was settled: refunds, disputes, or a change of its subscription."""
     if checkout.mode == CheckoutMode.SUBSCRIPTION:
         await sync_plan(billing, customer_id=checkout.customer_id)
         return
     session = await billing.stripe.retrieve_session(session_id)
     if session is not None and session.charge_id is not None:
         await settle_refund(billing, charge_id=session.charge_id)
+        for dispute in reversed(await billing.stripe.find_disputes(session.charge_id)):
+            await settle_dispute(billing, dispute_id=dispute.dispute_id)
 
 
 async def _standing(billing: Billing, customer_id: UUID, checkout_id: UUID | None) -> Standing:

@@ -1,9 +1,17 @@
 """Charges and disputes as they stand at Stripe now: what became of a deposit's money after it was paid."""
 
-from gateway.stripe_service.connection import Calls
+from collections.abc import Awaitable
+from typing import Final
+
+import stripe
+
+from gateway.stripe_service.connection import PAGE_ENTRIES, Calls
 from gateway.stripe_service.customers import is_object_id
 from gateway.stripe_service.objects import StripeCharge, StripeDispute
 from gateway.stripe_service.reading import read_charge, read_dispute
+
+#: Banks contest a payment once, or a few times.
+DISPUTE_PAGES_MAX: Final = 2
 
 
 class ChargeCalls(Calls):
@@ -22,3 +30,19 @@ class ChargeCalls(Calls):
             return None
         request = self._stripe.v1.disputes.retrieve_async(dispute_id)
         return await self._stripe.ask_if_exists("disputes.retrieve", request, read_dispute)
+
+    async def find_disputes(self, charge_id: str) -> tuple[StripeDispute, ...]:
+        """Every dispute about a charge, newest first.
+
+        Raises:
+            ProviderUnavailable: no clear answer.
+        """
+
+        def fetch(after: str | None) -> Awaitable[stripe.StripeObject]:
+            params: stripe.params.DisputeListParams = {"charge": charge_id, "limit": PAGE_ENTRIES}
+            if after is not None:
+                params["starting_after"] = after
+            return self._stripe.v1.disputes.list_async(params)
+
+        pages = self._stripe.pages("disputes.list", fetch, read_dispute, pages_max=DISPUTE_PAGES_MAX)
+        return tuple([dispute async for page in pages for dispute in page])

@@ -53,8 +53,11 @@ SETTLED: dict[str, Any] = {"settled": True, "amount_cents": 2500, "event": Event
         (SILENT, {**SETTLED, "refunded_cents": 2500}, Verdict.REFUNDED),
         (PAID, {**SETTLED, "dispute": DisputeStanding.OPEN}, Verdict.DISPUTED),
         (PAID, {**SETTLED, "dispute": DisputeStanding.LOST}, Verdict.DISPUTE_LOST),
+        (PAID, {**SETTLED, "dispute": DisputeStanding.OVER, "disputed_at_stripe": True}, Verdict.PAID_AND_APPLIED),
+        (PAID, {**SETTLED, "disputed_at_stripe": True}, Verdict.DISPUTE_NOT_APPLIED),
         (MISSING, {"refused": True, "page_made": False}, Verdict.REFUSED_BY_STRIPE),
         (MISSING, {"page_made": False}, Verdict.BEING_MADE),
+        (MISSING, {"page_made": False, "closed": True}, Verdict.EXPIRED),
         (PAID, {"ours": False}, Verdict.NOT_OURS),
         (MISSING, {"ours": False}, Verdict.UNKNOWN),
         (SILENT, {"ours": False}, Verdict.STRIPE_UNREACHABLE),
@@ -92,6 +95,8 @@ def test_a_customer_is_what_its_worst_purchase_is_then_its_plan() -> None:
     assert customer_verdict((fine,), plan_fits=None) is Verdict.STRIPE_UNREACHABLE
     assert customer_verdict((Verdict.EXPIRED, fine), plan_fits=True) is Verdict.EXPIRED
     assert customer_verdict((), plan_fits=True) is Verdict.NO_PURCHASE
+    assert customer_verdict((Verdict.EXPIRED, Verdict.DISPUTED), plan_fits=True) is Verdict.DISPUTED
+    assert customer_verdict((Verdict.DISPUTED, bad), plan_fits=True) is bad
 
 
 @pytest.mark.parametrize("verdict", Verdict)
@@ -104,8 +109,8 @@ def test_every_verdict_has_words_and_those_for_somebody_an_action(verdict: Verdi
 
 def test_an_owner_is_told_of_every_verdict_a_made_session_can_have() -> None:
     flags = (True, False)
-    for session, mode_fits, settled, fits, booked, plan_fits, event, dispute, refunded in product(
-        SessionStanding, flags, flags, flags, flags, flags, EventStanding, DisputeStanding, (0, 1, 2500)
+    for session, mode_fits, settled, fits, booked, plan_fits, event, dispute, disputed, refunded in product(
+        SessionStanding, flags, flags, flags, flags, flags, EventStanding, DisputeStanding, flags, (0, 1, 2500)
     ):
         facts = PurchaseFacts(
             session=session,
@@ -116,10 +121,12 @@ def test_an_owner_is_told_of_every_verdict_a_made_session_can_have() -> None:
             plan_fits=plan_fits,
             event=event,
             dispute=dispute,
+            disputed_at_stripe=disputed,
             amount_cents=2500,
             refunded_cents=refunded,
         )
         assert purchase_verdict(facts) in OWNER_WORDS
+    assert purchase_verdict(PurchaseFacts(session=MISSING, mode_fits=False)) in OWNER_WORDS
 
 
 def test_owners_are_told_no_command_and_no_event() -> None:

@@ -5,6 +5,9 @@ import pytest
 from gateway.domain.timeline import HappeningKind, in_order
 from gateway.domain.verdicts import Verdict
 from gateway.services.explaining import Explanation, explain
+from gateway.services.purchases.stale import sweep_checkouts
+from gateway.services.syncing import sync_checkout
+from models.checkout import Checkout
 from tests.support.books import assert_books_balance
 from tests.support.gateway import Platform
 from tests.support.person import Page, Person
@@ -164,6 +167,67 @@ async def test_a_dispute_is_told_until_it_ends(platform: Platform) -> None:
         "The dispute was lost; the bank kept the money.",
     )
     await assert_books_balance(platform.database)
+
+
+async def test_a_dispute_that_nobody_told_us_of_is_named_and_can_be_synced(platform: Platform) -> None:
+    ann = platform.person()
+    deposit = await paid_deposit(platform, ann)
+    await platform.stripe.control("events/hold")
+    await platform.stripe.control("disputes/open", checkout_session=deposit.session_id)
+
+    unknown = await page_of(platform, deposit.session_id)
+    checkout = await Checkout.get(session_id=deposit.session_id, using_db=platform.database.orm)
+    await sync_checkout(platform.billing, checkout, deposit.session_id)
+    synced = await page_of(platform, deposit.session_id)
+
+    assert unknown.verdict is Verdict.DISPUTE_NOT_APPLIED
+    assert unknown.action == f"gateway sync checkout {deposit.session_id}"
+    assert (synced.verdict, await ann.balance_cents()) == (Verdict.DISPUTED, "0")
+    await assert_books_balance(platform.database)
+
+
+async def test_an_inquiry_that_is_not_answered_yet_is_not_called_won(platform: Platform) -> None:
+    deposit = await paid_deposit(platform, platform.person())
+    inquiry = await platform.stripe.control("disputes/open", checkout_session=deposit.session_id, inquiry=True)
+    await platform.settled()
+    opened = await page_of(platform, deposit.session_id)
+    await platform.stripe.control("disputes/close", dispute=inquiry["id"], outcome="warning_closed")
+    await platform.settled()
+    closed = await page_of(platform, deposit.session_id)
+
+    asked = "The customer's bank asked about the payment, and nothing was withdrawn."
+    for page in (opened, closed):
+        assert (page.verdict, told(page)[-1]) == (Verdict.PAID_AND_APPLIED, asked)
+    await assert_books_balance(platform.database)
+
+
+async def test_a_page_that_was_never_made_is_not_waited_for(platform: Platform) -> None:
+    ann = platform.person()
+    await platform.stripe.fault("/v1/checkout/sessions", "status_500", count=100)
+    await ann.deposit("2500")
+    being_made = await page_of(platform, ann.subject)
+    await platform.stripe.control("faults/clear")
+    await platform.advance(minutes=11)
+    await sweep_checkouts(platform.billing)
+
+    page = await page_of(platform, ann.subject)
+
+    assert (being_made.verdict, page.verdict) == (Verdict.BEING_MADE, Verdict.EXPIRED)
+    assert page.message == "The payment page was closed unpaid, or never made; nothing was taken."
+
+
+async def test_a_late_payment_whose_own_event_is_not_here_is_not_said_to_have_one(platform: Platform) -> None:
+    deposit = await platform.person().deposit_page()
+    await platform.stripe.pay(deposit.url, card=PAYS_LATER)
+    await platform.settled()
+    await platform.stripe.control("events/hold")
+    await platform.stripe.control("payments/settle", checkout_session=deposit.session_id)
+
+    page = await page_of(platform, deposit.session_id)
+
+    assert page.verdict is Verdict.PAID_NOT_APPLIED
+    assert page.message == "Paid at Stripe, and not handed over here although an event about it was applied."
+    assert page.action == f"gateway sync checkout {deposit.session_id}"
 
 
 async def test_a_plan_that_changed_behind_our_back_is_behind_until_it_is_synced(platform: Platform) -> None:

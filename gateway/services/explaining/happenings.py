@@ -21,6 +21,7 @@ _STATES: Final = {
     EventState.IGNORED: "; nothing was to be done",
     EventState.DEAD: " and was given up",
 }
+_INQUIRY: Final = "The customer's bank asked about the payment, and nothing was withdrawn."
 _DISPUTE_ENDS: Final = {
     DisputeState.WON: "The dispute was won; the money is back.",
     DisputeState.LOST: "The dispute was lost; the bank kept the money.",
@@ -120,10 +121,11 @@ def _applied(ours: OurSide) -> Iterator[Happening]:
 
 
 def _dispute_happenings(dispute: DepositDispute) -> Iterator[Happening]:
-    opened = "The customer's bank contested the payment."
+    inquiry = dispute.version == 0  # the bank never held any money of it
+    opened = _INQUIRY if inquiry else "The customer's bank contested the payment."
     yield Happening(dispute.created_at, Source.GATEWAY, HappeningKind.DISPUTE_OPENED, opened, dispute.id)
     ended = _DISPUTE_ENDS.get(DisputeState(dispute.state))
-    if ended is not None:
+    if ended is not None and not inquiry:
         yield Happening(dispute.updated_at, Source.GATEWAY, HappeningKind.DISPUTE_ENDED, ended, dispute.id)
 
 

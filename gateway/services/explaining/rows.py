@@ -52,7 +52,9 @@ class OurSide:
         states = {one.state for one in self.disputes}
         if DisputeState.OPEN in states:
             return DisputeStanding.OPEN
-        return DisputeStanding.LOST if DisputeState.LOST in states else DisputeStanding.NONE
+        if DisputeState.LOST in states:
+            return DisputeStanding.LOST
+        return DisputeStanding.OVER if states else DisputeStanding.NONE
 
     @property
     def session_events(self) -> Sequence[StoredEvent]:
