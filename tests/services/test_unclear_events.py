@@ -64,6 +64,50 @@ async def test_a_key_that_stripe_does_not_take_kills_no_event_and_mending_it_hea
     await platform.assert_true()
 
 
+async def test_what_our_rows_know_is_no_strangers_though_the_key_of_another_account_does_not_show_it(
+    platform: Platform, poison: Poison
+) -> None:
+    ann = await paid(platform)
+    await platform.work()
+    (first,) = await platform.checkouts(ann.subject)
+    await platform.stripe.pay((await ann.deposit_page("700")).url)
+    await platform.stripe.control("refunds", checkout_session=first["session_id"], amount=500)
+    await platform.stripe.control("disputes/open", checkout_session=first["session_id"], amount=1000)
+    await platform.delivered()
+    poison.shows_nothing()
+    await platform.work()
+    kept = await platform.events_in("new")
+    poison.cured()
+    await platform.advance(seconds=RETRIED.total_seconds())
+    await platform.work()
+
+    assert kept == await platform.events_in("done") - 1 > 3
+    assert await ann.balance_cents() == "1700"
+    await assert_books_balance(platform.database)
+
+
+async def test_what_neither_stripe_nor_our_rows_know_is_set_aside(platform: Platform, poison: Poison) -> None:
+    session = await platform.stripe.api(
+        "POST",
+        "/v1/checkout/sessions",
+        mode="payment",
+        success_url="https://elsewhere.example/",
+        **{
+            "line_items[0][quantity]": "1",
+            "line_items[0][price_data][currency]": "usd",
+            "line_items[0][price_data][unit_amount]": "900",
+            "line_items[0][price_data][product_data][name]": "Somebody else's",
+        },
+    )
+    await platform.stripe.pay(session["url"])
+    await platform.stripe.control("refunds", checkout_session=session["id"], amount=500)
+    await platform.delivered()
+    poison.shows_nothing()
+    await platform.work()
+
+    assert await platform.events_in("new", "doing", "dead", "done") == 0
+
+
 async def test_a_pass_cut_by_a_wrong_key_goes_on_where_it_was(platform: Platform, poison: Poison) -> None:
     await fill_gaps(platform.billing)
     await platform.stripe.control("events/hold")

@@ -45,10 +45,16 @@ class Poison:
 
     about: set[str] = field(default_factory=set[str])
     status: int = 500
+    code: str | None = None
     asked: list[str] = field(default_factory=list[str])
 
     def everything(self) -> None:
         self.about.add("/v1/")
+
+    def shows_nothing(self) -> None:
+        """As to the key of another account."""
+        self.status, self.code = web.HTTPNotFound.status_code, "resource_missing"
+        self.everything()
 
     def cured(self) -> None:
         self.about.clear()
@@ -61,6 +67,7 @@ class Poison:
                 return await handler(request)
             self.asked.append(address)
             kind = "invalid_request_error" if self.status < web.HTTPInternalServerError.status_code else "api_error"
-            return web.json_response({"error": {"type": kind, "message": "poisoned"}}, status=self.status)
+            error = {"type": kind, "message": "poisoned"} | ({"code": self.code} if self.code else {})
+            return web.json_response({"error": error}, status=self.status)
 
         return refuse

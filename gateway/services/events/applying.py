@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import cast
+from typing import Final, cast
 from uuid import UUID
 
 import structlog
@@ -88,6 +88,27 @@ async def _ignore(billing: Billing, event: ClaimedEvent) -> EventState:
     return await _close(billing, event, EventState.IGNORED)
 
 
+#: What our rows know of the thing an event is about, by its id or by the payment it names.
+_KNOWN: Final = (
+    "SELECT 1 AS known FROM checkout WHERE session_id = $1 UNION ALL "
+    "SELECT 1 FROM checkout WHERE payment_intent_id = $2 AND mode = 'deposit' UNION ALL "
+    "SELECT 1 FROM payout WHERE transfer_id = $1 LIMIT 1"
+)
+
+
+async def _set_aside(billing: Billing, event: ClaimedEvent) -> EventState:
+    """What is a stranger's is nothing of ours. What our own rows know is none, whatever Stripe shows to our key.
+
+    Raises:
+        ProviderUnavailable: it is ours; it is looked at again until the key is the right one.
+    """
+    payment = _pointer(event.payload, "payment_intent")
+    if await billing.database.fetch_one(_KNOWN, (event.object_id, payment)) is not None:
+        raise ProviderUnavailable(f"Stripe does not show {event.object_id} of ours; is the key another account's?")
+    log.info("event.not_ours", event_id=event.event_id, type=event.type)
+    return await _close(billing, event, EventState.IGNORED)
+
+
 async def _apply_checkout(billing: Billing, event: ClaimedEvent) -> EventState:
     """Settle the session. What Stripe says now must fit what the event tells of, else it is looked at again later."""
     try:
@@ -95,8 +116,7 @@ async def _apply_checkout(billing: Billing, event: ClaimedEvent) -> EventState:
     except CheckoutMismatch:
         raise
     except SessionNotFound:
-        log.info("event.not_ours", event_id=event.event_id, type=event.type)
-        return await _close(billing, event, EventState.IGNORED)
+        return await _set_aside(billing, event)
     except (PaymentPending, PaymentFailed, SessionExpired) as outcome:
         if not isinstance(outcome, _FITTING[event.type]):
             raise ProviderUnavailable(f"Stripe's answer does not fit {event.type} yet: {outcome}") from outcome
@@ -116,7 +136,7 @@ async def _apply_plan(billing: Billing, event: ClaimedEvent) -> EventState:
 
 async def _apply_refund(billing: Billing, event: ClaimedEvent) -> EventState:
     ours = await settle_refund(billing, charge_id=_charge_of(event), alongside=_closing(billing, event))
-    return EventState.DONE if ours else await _ignore(billing, event)
+    return EventState.DONE if ours else await _set_aside(billing, event)
 
 
 async def _apply_charge_change(billing: Billing, event: ClaimedEvent) -> EventState:
@@ -133,12 +153,12 @@ async def _apply_charge_change(billing: Billing, event: ClaimedEvent) -> EventSt
 
 async def _apply_dispute(billing: Billing, event: ClaimedEvent) -> EventState:
     ours = await settle_dispute(billing, dispute_id=event.object_id or "", alongside=_closing(billing, event))
-    return EventState.DONE if ours else await _ignore(billing, event)
+    return EventState.DONE if ours else await _set_aside(billing, event)
 
 
 async def _apply_transfer(billing: Billing, event: ClaimedEvent) -> EventState:
     ours = await settle_transfer(billing, transfer_id=event.object_id or "", alongside=_closing(billing, event))
-    return EventState.DONE if ours else await _ignore(billing, event)
+    return EventState.DONE if ours else await _set_aside(billing, event)
 
 
 async def _apply_balance(billing: Billing, event: ClaimedEvent) -> EventState:
