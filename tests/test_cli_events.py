@@ -144,7 +144,11 @@ REFUSED = (
     (("events", "replay", "evt_2"), 1, "gave no clear answer"),
     (("events", "list", "--limit", "0"), 2, "a whole number from 1 to 1,000; got '0'"),
     (("events", "list", "--since", "yesterday"), 1, "--since is a span like 90m"),
-    (("sync", "customer", "nobody"), 1, "Neither we nor Stripe know 'nobody'"),
+    (
+        ("sync", "customer", "nobody"),
+        1,
+        "Neither our rows nor Stripe show a purchase or a customer of ours",
+    ),
     (("sync", "checkout", "cs_test_1"), 1, "gave no clear answer"),
     (("sync", "subscription", "sub_1"), 1, "Stripe did not answer whose it is"),
 )

@@ -120,7 +120,10 @@ async def _replay(settings: Settings, event_id: str) -> int:
 
 async def _fetch(billing: Billing, event_id: str) -> int:
     if not await fetch_event(billing, event_id):
-        raise Refusal(f"{event_id} never arrived here, and Stripe does not have it (it keeps events for thirty days).")
+        raise Refusal(
+            f"{event_id} never arrived here, and Stripe does not show it: it keeps events for thirty days, "
+            f"and those of connected accounts are not looked up; choose Resend in the dashboard."
+        )
     say(f"{event_id} had never arrived; it is fetched from Stripe and due now.")
     return 0
 

@@ -60,7 +60,8 @@ async def _checkout(billing: Billing, target: Target) -> Synced:
 def _unknown(target: Target) -> Refusal:
     if target.silent:
         return Refusal(f"{target.given} is not in our rows, and Stripe did not answer whose it is; try again later.")
-    return Refusal(f"Neither we nor Stripe know {target.given[:80]!r}; check that the whole id was copied.")
+    given = target.given[:80]
+    return Refusal(f"Neither our rows nor Stripe show a purchase or a customer of ours under {given!r}; is it whole?")
 
 
 def _changes(before: Standing, after: Standing) -> Iterator[str]:

@@ -66,7 +66,10 @@ OPERATOR_WORDS: Final[Mapping[Verdict, Words]] = {
         "Ask the gateway that has the other key.",
     ),
     Verdict.NOT_OURS: Words("Stripe knows it, and this gateway did not make it."),
-    Verdict.UNKNOWN: Words("Neither we nor Stripe know it.", "Check that the whole id was copied."),
+    Verdict.UNKNOWN: Words(
+        "Neither our rows nor Stripe show a purchase, a customer or an event of ours under it.",
+        "Check that the whole id was copied.",
+    ),
 }
 
 _ON_ITS_WAY: Final = Words(

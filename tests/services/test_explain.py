@@ -304,6 +304,7 @@ async def test_a_silent_stripe_leaves_what_our_own_rows_say(platform: Platform) 
         ("cs_test_unknown", Verdict.UNKNOWN),
         ("cs_live_unknown", Verdict.WRONG_MODE),
         ("cus_unknown", Verdict.UNKNOWN),
+        ("tr_nobody_asks_about", Verdict.UNKNOWN),
         ("evt_unknown", Verdict.UNKNOWN),
         ("nobody we know", Verdict.UNKNOWN),
         ("01a20584-15b0-77f8-9e41-6bb096f26ac3", Verdict.UNKNOWN),
@@ -315,6 +316,13 @@ async def test_a_silent_stripe_leaves_what_our_own_rows_say(platform: Platform) 
 )
 async def test_what_nobody_knows_is_said_to_be_unknown(platform: Platform, given: str, verdict: Verdict) -> None:
     assert (await page_of(platform, given)).verdict is verdict
+
+
+async def test_of_what_is_not_looked_up_it_is_not_said_that_stripe_does_not_know_it(platform: Platform) -> None:
+    page = await page_of(platform, "tr_nobody_asks_about")
+
+    assert page.message == "Neither our rows nor Stripe show a purchase, a customer or an event of ours under it."
+    assert page.stripe_answered is None
 
 
 async def test_a_session_of_another_system_is_not_ours(platform: Platform) -> None:

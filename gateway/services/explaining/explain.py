@@ -192,7 +192,8 @@ async def _about_stranger(billing: Billing, target: Target) -> Explanation:
     """Nothing of ours: a session may still be somebody else's at Stripe."""
     if not target.is_session:
         verdict = Verdict.STRIPE_UNREACHABLE if target.silent else Verdict.UNKNOWN
-        return _page(given=target.given, about=target.given, verdict=verdict, stripe_answered=not target.silent)
+        answered = None if target.kind_at_stripe is None else not target.silent
+        return _page(given=target.given, about=target.given, verdict=verdict, stripe_answered=answered)
     fits = mode_fits(billing, target.given)
     theirs = await ask_stripe(billing, target.given if fits else None)
     facts = PurchaseFacts(session=theirs.standing, ours=False, mode_fits=fits)

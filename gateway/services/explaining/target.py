@@ -46,6 +46,11 @@ class Target:
         return is_session_id(self.given)
 
     @property
+    def kind_at_stripe(self) -> str | None:
+        """What Stripe can be asked for whose this is, None where it cannot."""
+        return next((kind for prefix, kind in _ASKED.items() if self.given.startswith(prefix)), None)
+
+    @property
     def is_event(self) -> bool:
         return _EVENT.fullmatch(self.given) is not None
 
@@ -66,8 +71,8 @@ async def find_target(billing: Billing, given: str) -> Target:
     found = await _our_row(billing, text)
     if found is not None:
         return found
-    kind = next((kind for prefix, kind in _ASKED.items() if text.startswith(prefix)), None)
-    return Target(given=text) if kind is None else await _ask_whose(billing, text, kind)
+    unknown = Target(given=text)
+    return unknown if unknown.kind_at_stripe is None else await _ask_whose(billing, text, unknown.kind_at_stripe)
 
 
 async def find_adopted(billing: Billing, checkout_id: str | None) -> Checkout | None:
