@@ -21,7 +21,7 @@ Alongside = Callable[[Connection], Awaitable[None]]
 LEASE_SECONDS = 40
 #: A worker gives a sign of life this often, for as long as it works on the event.
 RENEWED_SECONDS = 10
-#: Workers that may go silent over one event before it waits for a person: it may be what kills them.
+#: Workers in a row that may go silent over one event before it waits for a person: it may be what kills them.
 LOST_MAX = 5
 #: What a dead worker held together comes back apart, within this time and twice it the next time, and so on.
 APART_SECONDS = 5
@@ -232,7 +232,7 @@ async def take_back(
     """Free an event whose worker went silent, or set it aside if too many did; None if that worker is alive."""
     lost = held.lost + 1
     state = EventState.DEAD if lost >= LOST_MAX else EventState.NEW
-    reason = f"{lost} workers went silent while they held it."
+    reason = f"{lost} workers in a row went silent while they held it."
     delay = timedelta(seconds=APART_SECONDS * 2 ** (lost - 1) * jitter())
 
     async def work(connection: Connection) -> bool:
@@ -293,7 +293,8 @@ async def fail_event(
     """Put an event back for later, or aside for a person; returns which of the two.
 
     What is `unclear` (Stripe or the database did not answer) heals by itself, so it is tried for days, and again soon
-    after the silence ends. What fails for certain is tried a few times, whatever was unclear before.
+    after the silence ends. What fails for certain is tried a few times, whatever was unclear before. Either way the
+    worker lives, so the event is not what killed others.
     """
     refusals = event.refusals if unclear else event.refusals + 1
     too_old = now - event.received_at >= timedelta(days=UNCLEAR_DAYS_MAX) and event.attempts >= ATTEMPTS_MAX
@@ -304,7 +305,7 @@ async def fail_event(
 
     async def work(connection: Connection) -> bool:
         changed = await connection.execute(
-            "UPDATE stripe_event SET state = $3, due_at = $4, lease_until = NULL, error = $5, refusals = $6 "
+            "UPDATE stripe_event SET state = $3, due_at = $4, lease_until = NULL, error = $5, refusals = $6, lost = 0 "
             "WHERE id = $1 AND token = $2 AND state = 'doing'",
             (event.event_id, event.token, state.value, now + delay, reason[:ERROR_CHARACTERS_MAX], refusals),
         )
