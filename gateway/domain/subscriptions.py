@@ -21,9 +21,10 @@ _STATUS_WORTH = {PlanStatus.ACTIVE: 2, PlanStatus.TRIALING: 1, PlanStatus.PAST_D
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionFacts:
-    """One Subscription, already read from Stripe; tier and interval are None when its price is not in the catalogue.
+    """One Subscription, already read from Stripe; `tier` is None when its price is not in the catalogue.
 
     `past_due_since` is when this one was first seen past due, None if that is now; it says nothing in other states.
+    `gave` is the tier of the last price of it that the catalogue knew, None if there was none.
     """
 
     subscription_id: str
@@ -35,6 +36,7 @@ class SubscriptionFacts:
     cancels_at: datetime | None
     created_at: datetime
     past_due_since: datetime | None = None
+    gave: Tier | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def reduce_subscriptions(
 ) -> Reduction:
     """The one plan of many Subscriptions: the best entitled one wins; a price nobody knows never takes a tier away.
 
-    `previous` is asked only for the tier of a price that is not known any more.
+    `previous` is asked only about a subscription whose price is not known any more.
     """
     entitled = [item for item in subscriptions if item.status in _ENTITLED]
     unmapped = tuple(item.subscription_id for item in entitled if item.tier is None)
@@ -110,9 +112,11 @@ def _with_tier(item: SubscriptionFacts, previous: HeldPlan) -> SubscriptionFacts
     """A subscription whose price became unknown keeps the tier it gave; one that gave none gives none."""
     if item.tier is not None:
         return item
-    if item.subscription_id == previous.subscription_id:
-        return replace(item, tier=previous.tier, interval=item.interval or previous.interval)
-    return replace(item, tier=Tier.FREE, interval=None, price_cents=0)
+    held = item.subscription_id == previous.subscription_id
+    tier = item.gave or (previous.tier if held else None)
+    if tier is None:
+        return replace(item, tier=Tier.FREE, interval=None, price_cents=0)
+    return replace(item, tier=tier, interval=item.interval or (previous.interval if held else None))
 
 
 def _plan_of(

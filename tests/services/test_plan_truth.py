@@ -116,6 +116,48 @@ async def test_a_paused_subscription_that_goes_on_gives_its_tier_again(platform:
     assert (meanwhile, await ann.tier()) == ("FREE", "PRO")
 
 
+async def moved_to_a_price_of_its_own(platform: Platform, subscription_id: str) -> None:
+    """What staff does at Stripe for a customer who gets a price that is in no catalogue."""
+    product = await platform.stripe.api("POST", "/v1/products", name="As agreed")
+    price = await platform.stripe.api(
+        "POST",
+        "/v1/prices",
+        **{"product": product["id"], "currency": "usd", "unit_amount": "1900", "recurring[interval]": "month"},
+    )
+    subscription = await platform.stripe.api("GET", f"/v1/subscriptions/{subscription_id}")
+    item = {"items[0][id]": subscription["items"]["data"][0]["id"], "items[0][price]": price["id"]}
+    await platform.stripe.api("POST", f"/v1/subscriptions/{subscription_id}", **item)
+    await platform.settled()
+
+
+async def test_a_paused_subscription_with_a_price_of_its_own_gives_its_tier_again(platform: Platform) -> None:
+    ann, subscription, _ = await subscribed(platform)
+    await moved_to_a_price_of_its_own(platform, subscription)
+    agreed = await ann.plan()
+    await platform.stripe.control("subscriptions/pause", subscription=subscription)
+    await platform.settled()
+    meanwhile = await ann.tier()
+
+    await platform.stripe.control("subscriptions/resume", subscription=subscription)
+    await platform.settled()
+
+    again = await ann.plan()
+    assert (agreed["tier"], meanwhile, again["tier"]) == ("PRO", "FREE", "PRO")
+    assert agreed["price"]["amountCents"] == again["price"]["amountCents"] == "1900"
+
+
+async def test_a_price_of_its_own_gives_its_tier_when_the_better_plan_beside_it_ends(platform: Platform) -> None:
+    ann, subscription, customer = await subscribed(platform, "PRO")
+    better = await platform.stripe.control("subscriptions/create", customer=customer, lookup_key="business_monthly")
+    await platform.settled()
+    await moved_to_a_price_of_its_own(platform, subscription)
+
+    await platform.stripe.control("subscriptions/cancel", subscription=better["id"])
+    await platform.settled()
+
+    assert await ann.tier() == "PRO"
+
+
 @pytest.mark.parametrize("signal", ["cancel_at_period_end", "cancel_at"])
 async def test_a_cancellation_is_seen_by_either_of_its_signals_and_lifted_again(
     platform: Platform, signal: str

@@ -12,7 +12,7 @@ from gateway.domain.subscriptions import FREE_PLAN, HeldPlan, reduce_subscriptio
 from gateway.services.billing import Billing
 from gateway.services.customers import stripe_customers_of
 from gateway.services.ledger import balance
-from gateway.services.plans.syncing import held_plan, past_due_since, subscription_facts
+from gateway.services.plans.syncing import held_plan, last_seen, subscription_facts
 from gateway.stripe_service import StripeSubscription
 from models.checkout import Checkout
 from models.plan import Plan
@@ -70,9 +70,9 @@ async def plan_fits(billing: Billing, customer_id: UUID, subscriptions: Sequence
     orm, now = billing.database.orm, billing.clock.now()
     row = await Plan.get_or_none(customer_id=customer_id, using_db=orm)
     held = FREE_PLAN if row is None else held_plan(row)
-    past_due = await past_due_since(orm, customer_id)
+    seen = await last_seen(orm, customer_id)
     true = reduce_subscriptions(
-        [subscription_facts(one, billing.catalogue, past_due) for one in subscriptions],
+        [subscription_facts(one, billing.catalogue, seen.get(one.subscription_id)) for one in subscriptions],
         previous=held,
         now=now,
         grace=billing.rules.past_due_grace,

@@ -1,6 +1,6 @@
 """The plan, synced from Stripe by tickets: whoever asked Stripe last writes, whoever asked earlier does not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -9,7 +9,7 @@ import structlog
 from gateway.db import Connection
 from gateway.db.orm import OrmClient
 from gateway.domain.errors import ProviderRejected
-from gateway.domain.plans import BillingInterval, Catalogue, PlanStatus, Tier
+from gateway.domain.plans import BillingInterval, Catalogue, PlanPrice, PlanStatus, Tier
 from gateway.domain.subscriptions import (
     ENDED_SUBSCRIPTIONS,
     FREE_PLAN,
@@ -21,7 +21,7 @@ from gateway.domain.subscriptions import (
 from gateway.services.billing import Billing
 from gateway.services.customers import lock_customer, stripe_customers_of
 from gateway.services.events.inbox import Alongside
-from gateway.stripe_service import StripeSubscription
+from gateway.stripe_service import StripeSubscription, SubscriptionItem
 from models.plan import Plan
 from models.subscription import Subscription
 
@@ -54,9 +54,9 @@ async def sync_plan(billing: Billing, *, customer_id: UUID, alongside: Alongside
         await lock_customer(connection, customer_id)
         row = await Plan.get(customer_id=customer_id, using_db=connection.orm)
         now = billing.clock.now()
-        past_due = {**dict.fromkeys(_past_due(subscriptions), now), **await past_due_since(connection.orm, customer_id)}
+        seen = await last_seen(connection.orm, customer_id)
         reduction = reduce_subscriptions(
-            [subscription_facts(item, billing.catalogue, past_due) for item in subscriptions],
+            [subscription_facts(item, billing.catalogue, seen.get(item.subscription_id)) for item in subscriptions],
             previous=held_plan(row),
             now=now,
             grace=billing.rules.past_due_grace,
@@ -67,7 +67,11 @@ async def sync_plan(billing: Billing, *, customer_id: UUID, alongside: Alongside
             overtaken = row.ticket > ticket  # whoever took the later ticket may yet fail
             due_at = now + UNFINISHED if overtaken else next_sync_at(reduction.plan, live=live, now=now)
             await _write_plan(connection, customer_id, reduction.plan, ticket=ticket, now=now, due_at=due_at)
-            await _mirror(connection, customer_id, subscriptions, past_due, now)
+            mirrored = [
+                _mirrored(item, billing.catalogue, customer_id, seen.get(item.subscription_id), now)
+                for item in subscriptions
+            ]
+            await _mirror(connection, customer_id, mirrored, now)
         if alongside is not None:
             await alongside(connection)
         return reduction, written
@@ -105,23 +109,17 @@ def held_plan(row: Plan) -> HeldPlan:
     )
 
 
-async def past_due_since(orm: OrmClient, customer_id: UUID) -> dict[str, datetime]:
-    """Since when each subscription of a customer that was past due when it was last seen is."""
-    rows = await Subscription.filter(customer_id=customer_id, past_due_since__not_isnull=True).using_db(orm)
-    return {row.id: row.past_due_since for row in rows if row.past_due_since is not None}
-
-
-def _past_due(subscriptions: Sequence[StripeSubscription]) -> list[str]:
-    return [item.subscription_id for item in subscriptions if item.status == "past_due"]
+async def last_seen(orm: OrmClient, customer_id: UUID) -> dict[str, Subscription]:
+    """Our rows about a customer's subscriptions: how each was when it was last seen."""
+    return {row.id: row for row in await Subscription.filter(customer_id=customer_id).using_db(orm)}
 
 
 def subscription_facts(
-    subscription: StripeSubscription, catalogue: Catalogue, past_due_since: Mapping[str, datetime]
+    subscription: StripeSubscription, catalogue: Catalogue, seen: Subscription | None
 ) -> SubscriptionFacts:
-    """What the reduction needs of a Stripe Subscription: the dearest of its items that the catalogue knows."""
-    priced = [(catalogue.price_of(item.price.plan_key), item) for item in subscription.items]
-    known = [(price, item) for price, item in priced if price is not None]
-    best = max(known, key=lambda pair: pair[0].tier.rank, default=None)
+    """What the reduction needs of a Stripe Subscription, and of our row from when it was `seen` last."""
+    best = _best_price(subscription, catalogue)
+    gave = catalogue.price_of(seen.lookup_key) if seen else None
     item = best[1] if best else (subscription.items[0] if subscription.items else None)
     interval = _INTERVALS.get(item.interval or "") if item else None
     return SubscriptionFacts(
@@ -133,8 +131,16 @@ def subscription_facts(
         current_period_end=item.period_end_at if item else None,
         cancels_at=subscription.cancels_at,
         created_at=subscription.created_at,
-        past_due_since=past_due_since.get(subscription.subscription_id),
+        past_due_since=seen.past_due_since if seen else None,
+        gave=gave.tier if gave else None,
     )
+
+
+def _best_price(subscription: StripeSubscription, catalogue: Catalogue) -> tuple[PlanPrice, SubscriptionItem] | None:
+    """The dearest of its items that the catalogue knows, if it knows any."""
+    priced = [(catalogue.price_of(item.price.plan_key), item) for item in subscription.items]
+    known = [(price, item) for price, item in priced if price is not None]
+    return max(known, key=lambda pair: pair[0].tier.rank, default=None)
 
 
 async def _take_ticket(billing: Billing, customer_id: UUID) -> int:
@@ -206,14 +212,10 @@ async def _write_plan(
 
 
 async def _mirror(
-    connection: Connection,
-    customer_id: UUID,
-    subscriptions: Sequence[StripeSubscription],
-    past_due: Mapping[str, datetime],
-    now: datetime,
+    connection: Connection, customer_id: UUID, subscriptions: Sequence[Subscription], now: datetime
 ) -> None:
     """Keep our rows as Stripe lists them; what it lists no longer has ended."""
-    listed = {item.subscription_id for item in subscriptions}
+    listed = {row.id for row in subscriptions}
     for row in await Subscription.filter(customer_id=customer_id, ended_at=None).using_db(connection.orm):
         if row.id not in listed:
             await connection.execute(
@@ -223,10 +225,7 @@ async def _mirror(
             )
     if subscriptions:
         await Subscription.bulk_create(
-            [_mirrored(item, customer_id, past_due, now) for item in subscriptions],
-            on_conflict=["id"],
-            update_fields=_MIRRORED_FIELDS,
-            using_db=connection.orm,
+            subscriptions, on_conflict=["id"], update_fields=_MIRRORED_FIELDS, using_db=connection.orm
         )
 
 
@@ -243,18 +242,21 @@ _MIRRORED_FIELDS = [
 
 
 def _mirrored(
-    item: StripeSubscription, customer_id: UUID, past_due: Mapping[str, datetime], now: datetime
+    item: StripeSubscription, catalogue: Catalogue, customer_id: UUID, seen: Subscription | None, now: datetime
 ) -> Subscription:
+    """The row about a subscription. A price that is not known leaves the key of the last one that was."""
     first = item.items[0] if item.items else None
+    best = _best_price(item, catalogue)
+    since = (seen.past_due_since if seen else None) or now
     return Subscription(
         id=item.subscription_id,
         customer_id=customer_id,
         status=item.status,
         price_id=first.price_id if first else None,
-        lookup_key=first.price.plan_key if first else None,
+        lookup_key=best[0].lookup_key if best else (seen.lookup_key if seen else None),
         current_period_end=item.current_period_end_at,
         cancels_at=item.cancels_at,
-        past_due_since=past_due.get(item.subscription_id) if item.status == "past_due" else None,
+        past_due_since=since if item.status == "past_due" else None,
         ended_at=item.ended_at,
         created_at=item.created_at,
         synced_at=now,
