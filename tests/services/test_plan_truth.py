@@ -198,6 +198,22 @@ async def test_beside_another_subscription_a_grace_period_ends_once(platform: Pl
     assert tiers == ["BUSINESS"] * 6 + ["STARTER"] * 14
 
 
+async def test_the_plan_beside_it_is_held_as_soon_as_a_grace_period_is_over(platform: Platform) -> None:
+    ann, _, customer = await subscribed(platform, "STARTER")
+    better = await platform.stripe.control("subscriptions/create", customer=customer, lookup_key="business_yearly")
+    await platform.settled()
+    await platform.stripe.control("subscriptions/status", subscription=better["id"], status="past_due")
+    await platform.settled()
+    await platform.advance(days=6, hours=23)
+    await sync_due_plans(platform.billing)
+    last_hour = await ann.tier()
+
+    await platform.advance(hours=1)
+    await sync_due_plans(platform.billing)
+
+    assert (last_hour, await ann.tier()) == ("BUSINESS", "STARTER")
+
+
 async def test_a_grace_period_begins_anew_when_what_was_due_is_paid(platform: Platform) -> None:
     ann, subscription, _ = await subscribed(platform, "PRO")
     for status in ("past_due", "active", "past_due"):

@@ -48,7 +48,7 @@ def held(
         (held(current_period_end=NOW + timedelta(days=9)), True, NOW + DAY),
         (held(current_period_end=NOW + timedelta(hours=2)), True, NOW + timedelta(hours=2) + LITTLE),
         (held(cancels_at=NOW + timedelta(hours=3)), True, NOW + timedelta(hours=3) + LITTLE),
-        (held(grace_ends_at=NOW + timedelta(hours=1), cancels_at=NOW + DAY), True, NOW + timedelta(hours=1) + LITTLE),
+        (held(grace_ends_at=NOW + timedelta(hours=1), cancels_at=NOW + DAY), True, NOW + timedelta(hours=1)),
         (held(current_period_end=NOW), True, NOW + LITTLE),
         (held(current_period_end=NOW - timedelta(days=3)), True, NOW + DAY),
     ],

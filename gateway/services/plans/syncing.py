@@ -83,14 +83,15 @@ async def sync_plan(billing: Billing, *, customer_id: UUID, alongside: Alongside
 
 
 def next_sync_at(plan: HeldPlan, *, live: bool, now: datetime) -> datetime | None:
-    """When Stripe is asked again if nothing is heard: a day from now, or just after the next thing that ends.
+    """When Stripe is asked again if nothing is heard: a day from now, or when the next thing ends.
 
     None for a customer without a subscription that could still change.
     """
     if not live and plan.tier is Tier.FREE:
         return None
-    ends = (plan.grace_ends_at, plan.cancels_at, plan.current_period_end)
-    moments = [moment + AFTER_A_MOMENT for moment in ends if moment is not None]
+    moments = [moment + AFTER_A_MOMENT for moment in (plan.cancels_at, plan.current_period_end) if moment is not None]
+    if plan.grace_ends_at is not None:  # by our own clock: what is held beside it counts from then on
+        moments.append(plan.grace_ends_at)
     return min([now + SYNCED_EVERY, *(moment for moment in moments if moment > now)])
 
 
