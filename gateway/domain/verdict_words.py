@@ -48,7 +48,7 @@ OPERATOR_WORDS: Final[Mapping[Verdict, Words]] = {
     Verdict.EVENT_NEVER_ARRIVED: Words("Paid at Stripe, and Stripe's event never arrived here.", _SYNC),
     Verdict.REFUND_NOT_APPLIED: Words("What Stripe says was refunded is not what the wallet gave back.", _SYNC),
     Verdict.DISPUTE_NOT_APPLIED: Words(
-        "The customer's bank contests the payment, and nothing here knows of it.", _SYNC
+        "The customer's bank contests the payment, and how that stands at Stripe is not booked here.", _SYNC
     ),
     Verdict.PLAN_BEHIND: Words("The plan here is not what Stripe says now.", "gateway sync customer {about}"),
     Verdict.MISMATCH: Words(

@@ -91,6 +91,7 @@ class PurchaseFacts:
     plan_fits: bool = True
     event: EventStanding = EventStanding.NONE
     dispute: DisputeStanding = DisputeStanding.NONE
+    dispute_event: EventStanding = EventStanding.NONE
     disputed_at_stripe: bool = False
     amount_cents: int = 0
     refunded_cents: int = 0
@@ -170,13 +171,20 @@ def _settled_verdict(facts: PurchaseFacts) -> Verdict:
     at_stripe = facts.refunded_at_stripe_cents
     if at_stripe is not None and at_stripe != facts.refunded_cents:
         return Verdict.REFUND_NOT_APPLIED
-    if facts.disputed_at_stripe and facts.dispute is DisputeStanding.NONE:
+    if _is_dispute_behind(facts):
         return Verdict.DISPUTE_NOT_APPLIED
     if facts.dispute in _DISPUTED:
         return _DISPUTED[facts.dispute]
     if facts.refunded_cents > 0:
         return Verdict.REFUNDED if facts.refunded_cents >= facts.amount_cents else Verdict.PARTLY_REFUNDED
     return Verdict.PAID_AND_APPLIED if facts.plan_fits else Verdict.PLAN_BEHIND
+
+
+def _is_dispute_behind(facts: PurchaseFacts) -> bool:
+    """Nothing is known here of a dispute, or of an open one not what its event tells: it may be over."""
+    if facts.dispute is DisputeStanding.OPEN:
+        return facts.dispute_event in {EventStanding.WAITING, EventStanding.DEAD}
+    return facts.dispute is DisputeStanding.NONE and facts.disputed_at_stripe
 
 
 _DISPUTED = {DisputeStanding.OPEN: Verdict.DISPUTED, DisputeStanding.LOST: Verdict.DISPUTE_LOST}

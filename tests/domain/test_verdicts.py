@@ -55,6 +55,12 @@ SETTLED: dict[str, Any] = {"settled": True, "amount_cents": 2500, "event": Event
         (PAID, {**SETTLED, "dispute": DisputeStanding.LOST}, Verdict.DISPUTE_LOST),
         (PAID, {**SETTLED, "dispute": DisputeStanding.OVER, "disputed_at_stripe": True}, Verdict.PAID_AND_APPLIED),
         (PAID, {**SETTLED, "disputed_at_stripe": True}, Verdict.DISPUTE_NOT_APPLIED),
+        (
+            PAID,
+            {**SETTLED, "dispute": DisputeStanding.OPEN, "dispute_event": EventStanding.DEAD},
+            Verdict.DISPUTE_NOT_APPLIED,
+        ),
+        (PAID, {**SETTLED, "dispute": DisputeStanding.LOST, "dispute_event": EventStanding.DEAD}, Verdict.DISPUTE_LOST),
         (MISSING, {"refused": True, "page_made": False}, Verdict.REFUSED_BY_STRIPE),
         (MISSING, {"page_made": False}, Verdict.BEING_MADE),
         (MISSING, {"page_made": False, "closed": True}, Verdict.EXPIRED),

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.domain.timeline import HappeningKind, in_order
 from gateway.domain.verdicts import Verdict
+from gateway.services.events.review import replay_dead
 from gateway.services.explaining import Explanation, explain
 from gateway.services.purchases.stale import sweep_checkouts
 from gateway.services.syncing import sync_checkout
@@ -186,6 +187,28 @@ async def test_a_dispute_that_nobody_told_us_of_is_named_and_can_be_synced(platf
     await assert_books_balance(platform.database)
 
 
+async def test_a_decision_that_was_given_up_here_is_not_waited_for_at_the_bank(platform: Platform) -> None:
+    deposit = await paid_deposit(platform, platform.person())
+    dispute = await platform.stripe.control("disputes/open", checkout_session=deposit.session_id)
+    await platform.settled()
+    await platform.stripe.control("disputes/close", dispute=dispute["id"], outcome="lost")
+    await platform.delivered()
+    async with platform.database.transaction() as connection:
+        await connection.execute("UPDATE stripe_event SET state = 'dead' WHERE state = 'new'")
+
+    given_up = await page_of(platform, deposit.session_id)
+    checkout = await Checkout.get(session_id=deposit.session_id, using_db=platform.database.orm)
+    await sync_checkout(platform.billing, checkout, deposit.session_id)
+    await replay_dead(platform.billing, limit=10)
+    await platform.work()
+    lost = await page_of(platform, deposit.session_id)
+
+    assert given_up.verdict is Verdict.DISPUTE_NOT_APPLIED
+    assert given_up.action == f"gateway sync checkout {deposit.session_id}"
+    assert lost.verdict is Verdict.DISPUTE_LOST
+    await assert_books_balance(platform.database)
+
+
 async def test_an_inquiry_that_is_not_answered_yet_is_not_called_won(platform: Platform) -> None:
     deposit = await paid_deposit(platform, platform.person())
     inquiry = await platform.stripe.control("disputes/open", checkout_session=deposit.session_id, inquiry=True)
@@ -287,11 +310,14 @@ async def test_a_better_subscription_that_nobody_told_us_of_is_behind_for_every_
 async def test_a_silent_stripe_leaves_what_our_own_rows_say(platform: Platform) -> None:
     ann = platform.person()
     settled, still_open = await paid_deposit(platform, ann), await ann.deposit_page("700")
+    await platform.stripe.control("refunds", checkout_session=settled.session_id, amount=500)
+    await platform.settled()
     await platform.stripe.fault("/v1", "status_500", count=1_000)
 
     of_settled, of_open = await page_of(platform, settled.session_id), await page_of(platform, still_open.session_id)
+    assert told(of_settled)[-1] == "$5.00 was refunded to the card."
 
-    assert (of_settled.verdict, of_settled.stripe_answered) == (Verdict.PAID_AND_APPLIED, False)
+    assert (of_settled.verdict, of_settled.stripe_answered) == (Verdict.PARTLY_REFUNDED, False)
     assert (of_open.verdict, of_open.stripe_answered) == (Verdict.STRIPE_UNREACHABLE, False)
     assert (await page_of(platform, "evt_unknown")).verdict is Verdict.STRIPE_UNREACHABLE
     assert (await page_of(platform, "cs_test_unknown")).verdict is Verdict.STRIPE_UNREACHABLE

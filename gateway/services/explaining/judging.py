@@ -58,6 +58,7 @@ def facts_of(billing: Billing, ours: OurSide, theirs: StripeSide) -> PurchaseFac
         plan_fits=_plan_fits(ours, theirs),
         event=standing_of(ours.session_events),
         dispute=ours.dispute,
+        dispute_event=standing_of(ours.dispute_events),
         disputed_at_stripe=look is not None and look.charge is not None and look.charge.disputed,
         amount_cents=checkout.amount_cents,
         refunded_cents=checkout.refunded_cents,

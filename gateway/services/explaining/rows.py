@@ -57,13 +57,20 @@ class OurSide:
         return DisputeStanding.OVER if states else DisputeStanding.NONE
 
     @property
+    def dispute_events(self) -> Sequence[StoredEvent]:
+        """Those that tell of its disputes."""
+        ids = {one.id for one in self.disputes}
+        return [one for one in self.events if one.object_id in ids]
+
+    @property
     def session_events(self) -> Sequence[StoredEvent]:
         """Those that tell of the payment itself."""
         return [one for one in self.events if one.object_id == self.checkout.session_id]
 
 
 async def load_our_side(database: Database, checkout: Checkout, *, charge_id: str | None) -> OurSide:
-    """Everything about one purchase; `charge_id`, where Stripe told it, is what refunds are booked under."""
+    """Everything about one purchase; `charge_id` is the charge Stripe told of, else that of the last refund counts."""
+    charge_id = charge_id or checkout.refund_charge_id
     disputes = await DepositDispute.filter(checkout_id=checkout.id).using_db(database.orm)
     subscription = None
     if checkout.subscription_id is not None:
