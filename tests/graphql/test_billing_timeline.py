@@ -51,17 +51,6 @@ async def test_neither_events_nor_ids_nor_commands_reach_the_owner(each: Platfor
         assert secret not in reply.raw.decode()
 
 
-async def test_a_session_from_before_going_live_is_a_matter_for_support(platform: Platform) -> None:
-    ann = platform.person()
-    await ann.deposit_page("2500")
-    async with platform.database.transaction() as connection:
-        await connection.execute("UPDATE checkout SET session_id = 'cs_live_other1'")
-
-    found = await timeline(ann, "cs_live_other1")
-
-    assert (found["verdict"], found["nextStep"]) == ("NEEDS_SUPPORT", "Contact support and name this session.")
-
-
 async def test_unknown_and_foreign_sessions_look_alike_and_stripe_is_not_asked(platform: Platform) -> None:
     ann, bob = platform.person(), platform.person()
     page = await ann.deposit_page()

@@ -236,7 +236,7 @@ async def test_a_page_that_was_never_made_is_not_waited_for(platform: Platform) 
     page = await page_of(platform, ann.subject)
 
     assert (being_made.verdict, page.verdict) == (Verdict.BEING_MADE, Verdict.EXPIRED)
-    assert page.message == "The payment page was closed unpaid, or never made; nothing was taken."
+    assert "was never made; nothing was taken." in page.message
 
 
 async def test_a_late_payment_whose_own_event_is_not_here_is_not_said_to_have_one(platform: Platform) -> None:
