@@ -12,11 +12,11 @@ from aiohttp import web
 from gateway.app import Gateway, open_gateway
 from gateway.cli.serving import listening
 from gateway.db import Database
+from gateway.db.rows import moment
 from gateway.domain.clock import Clock, SystemClock
 from gateway.sandbox.app import WORLD, build_sandbox, time_beside
 from gateway.sandbox.settings import SandboxSettings
 from gateway.server.webhook import WEBHOOK_PATH
-from gateway.services.ledger.rows import as_time
 from gateway.settings import Settings
 
 SANDBOX_STATE_FILE: Final = Path("var/sandbox-state.json")
@@ -61,7 +61,7 @@ async def opened_beside_stripe(settings: Settings) -> AsyncGenerator[Gateway]:
 async def _catch_up(stripe: web.Application, database: Database) -> None:
     """Never let time run backwards for the database, be the local Stripe's memory of what it skipped lost."""
     rows = await database.fetch(_NEWEST)
-    newest = max((as_time(row["newest"]) for row in rows if row["newest"] is not None), default=None)
+    newest = max((moment(row, "newest") for row in rows if row["newest"] is not None), default=None)
     behind = timedelta(0) if newest is None else newest - time_beside(stripe).now()
     if behind > timedelta(0):
         stripe[WORLD].advance(behind // timedelta(seconds=1) + 1)

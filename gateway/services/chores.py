@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from gateway.db.rows import integer, moment
 from gateway.domain.clock import CLOCKS_DIFFER_MAX
 from gateway.services.belonging import keep_to_the_account
 from gateway.services.billing import Billing
@@ -15,7 +16,6 @@ from gateway.services.connecting import sync_due_accounts
 from gateway.services.events import gaps
 from gateway.services.events.counts import report_events
 from gateway.services.jobs.schedule import enqueue_periodic
-from gateway.services.ledger.rows import as_int, as_time
 from gateway.services.marketplace.releases import release_due
 from gateway.services.payouts import SCHEDULES_AT_ONCE_MAX, follow_bank_payouts, run_due_schedules, wake_overdue
 from gateway.services.plans.due import sync_due_plans
@@ -72,11 +72,11 @@ async def report_state(billing: Billing) -> bool:
         "ORDER BY available_at LIMIT 1",
         (now,),
     )
-    waits = timedelta(0) if due is None else now - as_time(due["available_at"])
+    waits = timedelta(0) if due is None else now - moment(due, "available_at")
     billing.watch.oldest_release_waits(seconds=waits.total_seconds())
     check = await billing.database.fetch_one("SELECT checked_at, faults FROM books_check WHERE checked_at IS NOT NULL")
     if check is not None:
-        billing.watch.books_checked(faults=as_int(check["faults"]), at=as_time(check["checked_at"]))
+        billing.watch.books_checked(faults=integer(check, "faults"), at=moment(check, "checked_at"))
     return False
 
 

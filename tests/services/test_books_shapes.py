@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.db import Database
+from gateway.db.rows import identifier_or_none, integer, text_or_none
 from gateway.domain.balance_entries import bank_draft, fee_draft, subscription_draft
 from gateway.domain.charges import Call, Listing, charge_draft
 from gateway.domain.ids import new_id
@@ -12,7 +13,6 @@ from gateway.domain.ledger import BANK, STRIPE, EntryDraft, EntryKind, Line, dep
 from gateway.domain.payouts import PayoutMoney
 from gateway.domain.tools import split_price
 from gateway.services.books.shapes import SHAPES, EntryFacts, EntryLine, Shape, shape_of
-from gateway.services.ledger.rows import as_int, as_optional_text, as_optional_uuid
 from tests.services.market_world import START
 from tests.services.whole_market import whole_market
 
@@ -76,14 +76,15 @@ async def test_every_entry_that_is_made_has_a_shape_and_every_shape_is_made(data
     )
     entries: dict[str, EntryFacts] = {}
     for row in rows:
-        idem, line = str(row["idem"]), (row["account"], row["owner_id"], row["amount_micros"])
+        idem = str(row["idem"])
+        line = EntryLine(str(row["account"]), identifier_or_none(row, "owner_id"), integer(row, "amount_micros"))
         known = entries[idem].lines if idem in entries else ()
         entries[idem] = EntryFacts(
             idem=idem,
             kind=str(row["kind"]),
-            ref=as_optional_text(row["ref"]),
-            reverses=as_optional_uuid(row["reverses"]),
-            lines=[*known, EntryLine(str(line[0]), as_optional_uuid(line[1]), as_int(line[2]))],
+            ref=text_or_none(row, "ref"),
+            reverses=identifier_or_none(row, "reverses"),
+            lines=[*known, line],
         )
     found = {idem: shape_of(entry) for idem, entry in entries.items()}
     assert [idem for idem, one in found.items() if one is None] == []

@@ -8,10 +8,10 @@ import pytest
 
 from gateway.db import Connection, Database, migrate, open_database
 from gateway.db.migration_plan import known_migrations
+from gateway.db.rows import integer
 from gateway.domain.ledger import BANK, FEES, STRIPE, Account
 from gateway.services.books.checkpoints import DERIVED_BALANCE, checkpoint_accounts, derived_balance
 from gateway.services.ledger import balance, record, record_many
-from gateway.services.ledger.rows import as_int
 from tests.services.ledger_drafts import ANN_WALLET, NOW, deposit, entry, recorded, tool_call
 from tests.services.market_world import open_market
 from tests.support.books import assert_books_balance
@@ -24,14 +24,14 @@ SUM = "(SELECT coalesce(sum(amount_micros), 0) FROM posting WHERE account_id = $
 async def tail_length(database: Database) -> int:
     row = await database.fetch_one("SELECT count(*) AS rows FROM ledger_tail")
     assert row is not None
-    return as_int(row["rows"])
+    return integer(row, "rows")
 
 
 async def difference(database: Database, account: Account) -> int:
     """What the checkpoint and the tail say, less the sum of the whole history, in one view of the database."""
     row = await database.fetch_one(f"SELECT ({DERIVED_BALANCE}) - {SUM} AS difference", (account.id,))
     assert row is not None
-    return as_int(row["difference"])
+    return integer(row, "difference")
 
 
 async def test_account_without_postings_holds_nothing(database: Database) -> None:

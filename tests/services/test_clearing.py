@@ -8,8 +8,8 @@ import pytest
 import structlog
 
 from gateway.db import Database
+from gateway.db.rows import moment
 from gateway.domain.clock import ManualClock
-from gateway.services.ledger.rows import as_time
 from gateway.services.purchases.clearing import (
     ASSUMED_AGAIN_AFTER,
     CLEARING_ASSUMED,
@@ -52,7 +52,7 @@ async def available_at(market: Market, name: str = "ann") -> list[datetime]:
         "SELECT available_at FROM tool_charge WHERE consumer_id = $1 ORDER BY created_at, call_id",
         (market.customer_id(name),),
     )
-    return [as_time(row["available_at"]) for row in rows]
+    return [moment(row, "available_at") for row in rows]
 
 
 async def clears_at(market: Market, name: str = "ann") -> datetime:
@@ -60,7 +60,7 @@ async def clears_at(market: Market, name: str = "ann") -> datetime:
         "SELECT funds_clear_at FROM customer WHERE id = $1", (market.customer_id(name),)
     )
     assert row is not None
-    return as_time(row["funds_clear_at"])
+    return moment(row, "funds_clear_at")
 
 
 async def test_what_an_uncleared_deposit_paid_for_is_not_available_until_stripe_says_when_it_clears(

@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from gateway.db.rows import moment
 from gateway.domain.clock import ManualClock
 from gateway.domain.connecting import NO_ACCESS, AccountsApi, AccountStatus
 from gateway.domain.errors import ProviderUnavailable
 from gateway.services.connecting import ConnectedAccountView, account_of, sync_account, sync_due_accounts
 from gateway.services.customers import customer_id_of
-from gateway.services.ledger.rows import as_time
 from gateway.stripe_service import StripeAccount, StripeService
 from gateway.stripe_service.accounts import AccountsV1, ConnectedAccounts
 from tests.support.books import assert_books_balance
@@ -329,7 +329,7 @@ async def test_the_first_look_comes_at_once_and_then_as_often_as_it_is_worth(pla
 
 async def due_in(platform: Platform) -> timedelta:
     (row,) = await platform.database.fetch("SELECT sync_due_at, synced_at FROM connected_account")
-    due, synced = (as_time(row[name]) for name in ("sync_due_at", "synced_at"))
+    due, synced = (moment(row, name) for name in ("sync_due_at", "synced_at"))
     return due - synced
 
 

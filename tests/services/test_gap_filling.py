@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from gateway.db.rows import moment
 from gateway.domain.clock import ManualClock
 from gateway.services.billing import Billing
 from gateway.services.events import gaps
@@ -16,7 +17,6 @@ from gateway.services.events.gaps import (
     YOUNG_SECONDS,
     fill_gaps,
 )
-from gateway.services.ledger.rows import as_time
 from tests.support.books import assert_books_balance
 from tests.support.gateway import Platform
 from tests.support.stripe_door import Json
@@ -293,7 +293,7 @@ async def test_a_page_that_does_not_come_is_given_up_before_the_claim_ends(
 
     assert not await fill_gaps(platform.billing)
 
-    assert as_time((await cursor(platform))["due_at"]) == now + timedelta(seconds=EVERY_SECONDS)
+    assert moment(await cursor(platform), "due_at") == now + timedelta(seconds=EVERY_SECONDS)
 
 
 async def test_one_node_compares_at_a_time(platform: Platform) -> None:

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 import structlog
 
+from gateway.db.rows import moment
 from gateway.domain.plans import BillingInterval, Tier
-from gateway.services.ledger.rows import as_time
 from gateway.services.purchases.checkout import start_checkout
 from gateway.services.purchases.stale import LOOKED_AT_MAX, LOOKS_APART_MAX, pause_after, sweep_checkouts
 from gateway.services.unanswered import SILENCES_A_ROUND_MAX
@@ -188,7 +188,7 @@ async def test_a_silent_stripe_counts_as_no_look_and_ends_the_round(platform: Pl
     asked = len({row["path"] for row in await platform.stripe.requests(SESSIONS)})
     silent = await looks(platform)
     now = platform.clock.now()
-    due = [as_time(row["look_at"]) for row in await platform.database.fetch("SELECT look_at FROM checkout")]
+    due = [moment(row, "look_at") for row in await platform.database.fetch("SELECT look_at FROM checkout")]
     await platform.stripe.control("faults/clear")
     await sweep_after(platform, minutes=1)
 

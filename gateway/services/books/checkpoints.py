@@ -6,10 +6,10 @@ from uuid import UUID
 
 from gateway.db import Connection
 from gateway.db.batches import list_parameter
+from gateway.db.rows import identifier, integer
 from gateway.domain.ledger import Account
 from gateway.services.billing import Billing
 from gateway.services.ledger import Reader
-from gateway.services.ledger.rows import as_int, as_uuid
 
 #: Rows of the tail that one transaction folds.
 FOLDED_AT_ONCE_MAX: Final = 1_000
@@ -48,13 +48,13 @@ async def derived_balance(reader: Reader, account: Account) -> int:
         raise ValueError(f"The balance of {account.code} stands in its row; only the platform's accounts are derived.")
     row = await reader.fetch_one(DERIVED_BALANCE, (account.id,))
     assert row is not None, "a sum is always one row"
-    return as_int(row["balance_micros"])
+    return integer(row, "balance_micros")
 
 
 async def derived_balances(reader: Reader) -> dict[str, int]:
     """What each account of the platform holds in micro-dollars, by its code, all as of one moment."""
     rows = await reader.fetch(_DERIVED_BALANCES)
-    return {str(row["code"]): as_int(row["balance_micros"]) for row in rows}
+    return {str(row["code"]): integer(row, "balance_micros") for row in rows}
 
 
 async def checkpoint_accounts(billing: Billing, *, at_once: int = FOLDED_AT_ONCE_MAX) -> bool:
@@ -71,8 +71,8 @@ async def checkpoint_accounts(billing: Billing, *, at_once: int = FOLDED_AT_ONCE
             return 0
         sums: dict[UUID, int] = defaultdict(int)
         for row in rows:
-            sums[as_uuid(row["account_id"])] += as_int(row["amount_micros"])
-        ids = [as_int(row["id"]) for row in rows]
+            sums[identifier(row, "account_id")] += integer(row, "amount_micros")
+        ids = [integer(row, "id") for row in rows]
         gone = await connection.execute(_FORGET[connection.dialect], (list_parameter(connection.dialect, ids),))
         assert gone == len(ids), "the rows are locked, so nobody else folded them"
         for account_id in sorted(sums):

@@ -9,11 +9,11 @@ from uuid import UUID
 import orjson
 
 from gateway.db import Dialect, Row
+from gateway.db.rows import identifier, integer
 from gateway.domain.ids import first_id
 from gateway.domain.reconciliation import day_bounds
 from gateway.services.books.walk import CREATORS_AT_ONCE_MAX
 from gateway.services.ledger import POSTINGS_AT_ONCE_MAX, Fault, Reader, Step
-from gateway.services.ledger.rows import as_int, as_uuid
 from gateway.services.ledger.walking import LAST_ID
 
 # A creator is there even when it sold nothing, so that the walk goes on after it.
@@ -116,9 +116,9 @@ class DaysWalk:
             return Step((), None)
         together = _few_enough(creators, self.calls_max)
         if together == 0:
-            return await self._some_days(reader, as_uuid(creators[0]["id"]), after=_FIRST_DAY)
+            return await self._some_days(reader, identifier(creators[0], "id"), after=_FIRST_DAY)
         rows = await reader.fetch(_DAYS.format(**_WORDS[self.dialect]), (after, together))
-        return Step(_judged(rows), str(as_uuid(rows[-1]["id"])) if rows else None)
+        return Step(_judged(rows), str(identifier(rows[-1], "id")) if rows else None)
 
     async def _some_days(self, reader: Reader, creator: UUID, *, after: str) -> Step:
         rows = await reader.fetch(_ROWS, (creator, after, DAYS_AT_ONCE_MAX))
@@ -136,7 +136,7 @@ def _few_enough(rows: Sequence[Row], calls_max: int) -> int:
     """How many of these have no more calls together than that."""
     calls = 0
     for number, row in enumerate(rows):
-        calls += as_int(row["calls"])
+        calls += integer(row, "calls")
         if calls > calls_max:
             return number
     return len(rows)
@@ -161,7 +161,7 @@ def _judge_day(row: Row) -> Iterator[Fault]:
     if row["day"] is None:
         return
     parts = ("gross_micros", "fee_micros", "net_micros", "calls")
-    shown = tuple(as_int(row[part]) for part in parts)
-    sold = tuple(as_int(row[f"sold_{part}"]) for part in parts)
+    shown = tuple(integer(row, part) for part in parts)
+    sold = tuple(integer(row, f"sold_{part}") for part in parts)
     if shown != sold:
         yield Fault("day-charges", f"{row['id']} {row['day']}", f"The day shows {shown}; its charges come to {sold}.")

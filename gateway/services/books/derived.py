@@ -7,9 +7,9 @@ from uuid import UUID
 
 import orjson
 
+from gateway.db.rows import identifier, integer
 from gateway.domain.ids import first_id, time_of_id
 from gateway.services.ledger import POSTINGS_AT_ONCE_MAX, Fault, Reader, Step
-from gateway.services.ledger.rows import as_int, as_uuid
 from gateway.services.ledger.walking import batch_end
 
 #: Postings younger than this, beside the newest there is, may have older ones come after them: clocks of nodes differ
@@ -49,13 +49,13 @@ class DerivedWalk:
         if so_far.after < settled:
             upto = await batch_end(reader, so_far.after, upto=settled, size=self.batch_max)
             for row in await reader.fetch(_BATCH, (so_far.after, upto)):
-                so_far.add(row["account_id"], as_int(row["moved_micros"]))
+                so_far.add(identifier(row, "account_id"), integer(row, "moved_micros"))
             so_far.after = upto
             return Step((), so_far.written())
         faults = [
-            _fault(str(row["code"]), known=as_int(row["known_micros"]), total=total)
+            _fault(str(row["code"]), known=integer(row, "known_micros"), total=total)
             for row in await reader.fetch(_KNOWN, (so_far.after,))
-            if (total := so_far.of(row["id"]) + as_int(row["recent_micros"])) != row["known_micros"]
+            if (total := so_far.of(identifier(row, "id")) + integer(row, "recent_micros")) != row["known_micros"]
         ]
         if faults and not so_far.is_second:
             return Step((), _Sums(is_second=True).written())
@@ -70,11 +70,11 @@ class _Sums:
     is_second: bool = False
     micros: dict[str, int] = field(default_factory=dict[str, int])
 
-    def of(self, account_id: object) -> int:
-        return self.micros.get(str(as_uuid(account_id)), 0)
+    def of(self, account_id: UUID) -> int:
+        return self.micros.get(str(account_id), 0)
 
-    def add(self, account_id: object, micros: int) -> None:
-        self.micros[str(as_uuid(account_id))] = self.of(account_id) + micros
+    def add(self, account_id: UUID, micros: int) -> None:
+        self.micros[str(account_id)] = self.of(account_id) + micros
 
     @classmethod
     def read(cls, place: str) -> "_Sums":
@@ -90,7 +90,7 @@ async def _settled(reader: Reader) -> UUID:
     row = await reader.fetch_one(_NEWEST)
     if row is None:
         return _BEFORE_FIRST
-    return first_id(time_of_id(as_uuid(row["id"])) - SETTLED_AFTER)
+    return first_id(time_of_id(identifier(row, "id")) - SETTLED_AFTER)
 
 
 def _fault(code: str, *, known: int, total: int) -> Fault:

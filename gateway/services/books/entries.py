@@ -7,12 +7,12 @@ from typing import Final
 from uuid import UUID
 
 from gateway.db import Row
+from gateway.db.rows import identifier, identifier_or_none, integer, text_or_none
 from gateway.domain.charges import ChargeState
 from gateway.domain.ledger import AccountKind, EntryKind
 from gateway.services.books.shapes import CREATOR_KINDS, CUSTOMER_KINDS, EntryFacts, EntryLine, shape_of
 from gateway.services.books.walk import BEFORE_FIRST, ROWS_AT_ONCE_MAX
 from gateway.services.ledger import Fault, Reader, Step
-from gateway.services.ledger.rows import as_int, as_optional_text, as_optional_uuid, as_uuid
 
 _ENTRIES: Final = """
     SELECT e.id, e.idem, e.kind, e.ref, e.reverses, p.amount_micros, a.kind AS account_kind, a.owner_id,
@@ -76,16 +76,16 @@ class EntriesWalk:
         told = [entry for entry in entries if entry[0]["kind"] in _TOLD]
         events: _Events = await _events_of(reader, told) if told else {}
         faults = tuple(fault for entry in entries for fault in _judge(entry, events))
-        return Step(faults, str(as_uuid(rows[-1]["id"])))
+        return Step(faults, str(identifier(rows[-1], "id")))
 
 
 async def _events_of(reader: Reader, entries: Sequence[Sequence[Row]]) -> _Events:
     """What creators were told at the moments of these entries, by entry."""
-    moments = [as_uuid(rows[0]["id"]).int >> _AFTER_TIME_BITS for rows in entries]
+    moments = [identifier(rows[0], "id").int >> _AFTER_TIME_BITS for rows in entries]
     first, after = min(moments) << _AFTER_TIME_BITS, (max(moments) + 1) << _AFTER_TIME_BITS
     events: dict[UUID, list[Row]] = {}
     for row in await reader.fetch(_EVENTS, (UUID(int=first), UUID(int=after - 1))):
-        events.setdefault(as_uuid(row["entry_id"]), []).append(row)
+        events.setdefault(identifier(row, "entry_id"), []).append(row)
     return events
 
 
@@ -99,7 +99,7 @@ def _judge(rows: Sequence[Row], events: _Events) -> Iterator[Fault]:
     yield from _judge_subject(rows[0], entry, turn)
     yield from _judge_return(rows, entry, turn)
     if entry.kind in _TOLD:
-        yield from _judge_events(entry, events.get(as_uuid(rows[0]["id"]), ()))
+        yield from _judge_events(entry, events.get(identifier(rows[0], "id"), ()))
 
 
 def _judge_subject(row: Row, entry: EntryFacts, turn: int) -> Iterator[Fault]:
@@ -114,8 +114,7 @@ def _judge_subject(row: Row, entry: EntryFacts, turn: int) -> Iterator[Fault]:
         case EntryKind.ADJUSTMENT if entry.idem.startswith("cov:") and row["cause_id"] is None:
             yield Fault("entry-cause", entry.idem, "The entry covers a debt with money that never came in.")
         case EntryKind.DISPUTE | EntryKind.DISPUTE_REVERSAL | EntryKind.BAD_DEBT:
-            version = row["dispute_version"]
-            if version is None or turn > as_int(version):
+            if row["dispute_version"] is None or turn > integer(row, "dispute_version"):
                 yield Fault("entry-dispute", entry.idem, f"The entry is of no turn of a known dispute {entry.ref}.")
         case _:
             pass
@@ -125,10 +124,10 @@ def _judge_return(rows: Sequence[Row], entry: EntryFacts, turn: int) -> Iterator
     """That what a refund or dispute moves is the money of a customer it is about."""
     customer_id = entry.owner_of(CUSTOMER_KINDS)
     if entry.kind == EntryKind.REFUND:
-        known = [as_int(row["refund_version"]) for row in rows if row["refund_version"] is not None]
+        known = [integer(row, "refund_version") for row in rows if row["refund_version"] is not None]
         if turn > max(known, default=0):
             yield Fault("entry-refund", entry.idem, f"The entry is of no refund of a deposit of {customer_id}.")
-    dispute_customer_id = as_optional_uuid(rows[0]["dispute_customer_id"])
+    dispute_customer_id = identifier_or_none(rows[0], "dispute_customer_id")
     if customer_id is not None and dispute_customer_id not in {None, customer_id}:
         yield Fault("entry-dispute", entry.idem, f"The dispute is about {dispute_customer_id}, not {customer_id}.")
 
@@ -136,8 +135,8 @@ def _judge_return(rows: Sequence[Row], entry: EntryFacts, turn: int) -> Iterator
 def _judge_events(entry: EntryFacts, rows: Sequence[Row]) -> Iterator[Fault]:
     earned = sum(line.amount_micros for line in entry.lines if line.kind in _EARNED_KINDS)
     creator_id = entry.owner_of(CREATOR_KINDS)
-    events, told = sum(as_int(row["events"]) for row in rows), sum(as_int(row["net_micros"]) for row in rows)
-    others = {as_uuid(row["creator_id"]) for row in rows} - {creator_id}
+    events, told = sum(integer(row, "events") for row in rows), sum(integer(row, "net_micros") for row in rows)
+    others = {identifier(row, "creator_id") for row in rows} - {creator_id}
     due = 1 if earned != 0 or entry.kind == EntryKind.REVERSAL else 0
     is_counted = events >= due if entry.kind in _TOLD_PER_CHARGE else events == due
     if told != earned or (earned != 0 and others) or not is_counted:
@@ -153,10 +152,10 @@ def _facts(rows: Sequence[Row]) -> EntryFacts:
     return EntryFacts(
         idem=str(row["idem"]),
         kind=str(row["kind"]),
-        ref=as_optional_text(row["ref"]),
-        reverses=as_optional_uuid(row["reverses"]),
+        ref=text_or_none(row, "ref"),
+        reverses=identifier_or_none(row, "reverses"),
         lines=[
-            EntryLine(str(one["account_kind"]), as_optional_uuid(one["owner_id"]), as_int(one["amount_micros"]))
+            EntryLine(str(one["account_kind"]), identifier_or_none(one, "owner_id"), integer(one, "amount_micros"))
             for one in rows
             if one["amount_micros"] is not None
         ],

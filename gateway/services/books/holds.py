@@ -10,10 +10,10 @@ import orjson
 
 from gateway.db import Dialect, Row
 from gateway.db.batches import list_parameter
+from gateway.db.rows import identifier, identifier_or_none, moment, moment_or_none, text_or_none
 from gateway.domain.charges import ChargeState
 from gateway.services.books.walk import BEFORE_FIRST, ROWS_AT_ONCE_MAX
 from gateway.services.ledger import FAULTS_MAX, Fault, Reader, Step
-from gateway.services.ledger.rows import as_optional_text, as_time, as_uuid
 from models.deposit_dispute import DisputeState
 
 #: The longest hold that can be set, a year (docs/settings.md).
@@ -83,8 +83,8 @@ class HoldsWalk:
         rows = await reader.fetch(self._sql(_BATCH), (UUID(so_far.after), self.at_once))
         if not rows:
             return await self._look_again(reader, so_far.doubted)
-        doubted = [str(as_uuid(row["id"])) for row in rows if any(_judge_dispute(row))]
-        now = _Place(str(as_uuid(rows[-1]["id"])), [*so_far.doubted, *doubted][:FAULTS_MAX])
+        doubted = [str(identifier(row, "id")) for row in rows if any(_judge_dispute(row))]
+        now = _Place(str(identifier(rows[-1], "id")), [*so_far.doubted, *doubted][:FAULTS_MAX])
         faults = tuple(fault for row in rows for fault in (*_judge_reversal(row), *_judge_hold(row)))
         return Step(faults, orjson.dumps(asdict(now)).decode())
 
@@ -107,7 +107,7 @@ class _Place:
 
 
 def _judge_dispute(row: Row) -> Iterator[Fault]:
-    charge_id, state, dispute_id = str(row["id"]), str(row["state"]), as_optional_text(row["dispute_id"])
+    charge_id, state, dispute_id = str(row["id"]), str(row["state"]), text_or_none(row, "dispute_id")
     if row["wrong_losses"]:
         yield Fault("charge-dispute", charge_id, "A part of it is lost by a dispute that is not lost, or not about it.")
     if state == ChargeState.REVERSED or row["events_to_come"]:
@@ -118,8 +118,8 @@ def _judge_dispute(row: Row) -> Iterator[Fault]:
     if wanted is not None and row["dispute_state"] != wanted:
         what = row["dispute_state"] or "unknown"
         yield Fault("charge-dispute", charge_id, f"The charge is {state} by the dispute {dispute_id}, which is {what}.")
-    customer_id = row["disputed_customer_id"]
-    if wanted is not None and customer_id is not None and as_uuid(customer_id) != as_uuid(row["consumer_id"]):
+    customer_id = identifier_or_none(row, "disputed_customer_id")
+    if wanted is not None and customer_id is not None and customer_id != identifier(row, "consumer_id"):
         yield Fault(
             "charge-dispute", charge_id, f"The dispute {dispute_id} is about {customer_id}, who did not pay for it."
         )
@@ -140,8 +140,8 @@ def _judge_hold(row: Row) -> Iterator[Fault]:
     """Of a charge that is pending, which waits for its hold, and for deposits to clear."""
     if row["state"] != ChargeState.PENDING:
         return
-    charge_id, made, at = str(row["id"]), as_time(row["created_at"]), as_time(row["available_at"])
-    cleared = None if row["funds_clear_at"] is None else as_time(row["funds_clear_at"])
+    charge_id, made, at = str(row["id"]), moment(row, "created_at"), moment(row, "available_at")
+    cleared = moment_or_none(row, "funds_clear_at")
     if at < made:
         yield Fault("charge-available", charge_id, f"The charge of {made} is available at {at}.")
     elif row["clears_at"] is not None:

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from gateway.db import Row
+from gateway.db.rows import identifier, integer, text_or_none
 from gateway.domain.money import cents_to_micros
 from gateway.domain.payouts import UNDER_WAY, PayoutMoney, PayoutState
 from gateway.services.books.walk import CREATORS_AT_ONCE_MAX, Check
 from gateway.services.ledger import Fault
-from gateway.services.ledger.rows import as_int, as_optional_text, as_uuid
 
 _PAYOUTS: Final = """
     SELECT p.id, p.creator_id, p.amount_cents, p.state, p.transfer_id, p.returned_cents, r.digest AS reserve_digest,
@@ -46,10 +46,10 @@ _PAID_OUT: Final = """
 
 def _judge_payout(row: Row) -> Iterator[Fault]:
     payout_id, state = str(row["id"]), PayoutState(str(row["state"]))
-    money = PayoutMoney(as_uuid(row["id"]), as_uuid(row["creator_id"]), as_int(row["amount_cents"]))
+    money = PayoutMoney(identifier(row, "id"), identifier(row, "creator_id"), integer(row, "amount_cents"))
     if row["reserve_digest"] != money.reserved().digest:
         yield Fault("payout-reserve", payout_id, "The money was not reserved, or not as the payout says.")
-    transfer_id, late = as_optional_text(row["transfer_id"]), row["late_digest"]
+    transfer_id, late = text_or_none(row, "transfer_id"), row["late_digest"]
     end = None
     if state not in UNDER_WAY:
         sent = transfer_id is not None and late is None
@@ -58,8 +58,8 @@ def _judge_payout(row: Row) -> Iterator[Fault]:
         yield Fault("payout-end", payout_id, f"The payout is {state}, which its last entry in the ledger denies.")
     if late is not None and (transfer_id is None or late != money.confirmed_late(transfer_id).digest):
         yield Fault("payout-late", payout_id, "The entry of its late transfer is not what the payout says.")
-    returned, reversed_cents = as_int(row["returned_cents"]), as_int(row["reversed_cents"])
-    given_back = as_int(row["given_back_micros"])
+    returned, reversed_cents = integer(row, "returned_cents"), integer(row, "reversed_cents")
+    given_back = integer(row, "given_back_micros")
     if not cents_to_micros(returned) == cents_to_micros(reversed_cents) == given_back:
         yield Fault(
             "payout-returned",
@@ -69,13 +69,13 @@ def _judge_payout(row: Row) -> Iterator[Fault]:
 
 
 def _judge_transit(row: Row) -> Iterator[Fault]:
-    balance, under_way = as_int(row["balance_micros"]), cents_to_micros(as_int(row["under_way_cents"]))
+    balance, under_way = integer(row, "balance_micros"), cents_to_micros(integer(row, "under_way_cents"))
     if balance != under_way:
         yield Fault("transit-payout", str(row["code"]), f"It holds {balance}; what is being sent is {under_way}.")
 
 
 def _judge_paid_out(row: Row) -> Iterator[Fault]:
-    booked, paid = as_int(row["booked_micros"]), cents_to_micros(as_int(row["paid_cents"]))
+    booked, paid = integer(row, "booked_micros"), cents_to_micros(integer(row, "paid_cents"))
     if booked != paid:
         yield Fault("paid-out", str(row["code"]), f"Payouts moved it by {booked}; those there are come to {paid}.")
 

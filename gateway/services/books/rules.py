@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from gateway.db import Dialect, Row
+from gateway.db.rows import identifier, integer
 from gateway.domain.charges import Call, ChargeState, Listing, charge_draft, net_of_loss
 from gateway.domain.ledger import EntryKind, MalformedEntry
 from gateway.domain.money import cents_to_micros
@@ -24,7 +25,6 @@ from gateway.services.books.taken_back import CLEARING, DISPUTES, REFUNDS, Namel
 from gateway.services.books.told import TOLD
 from gateway.services.books.walk import CREATORS_AT_ONCE_MAX, Check
 from gateway.services.ledger import POSTINGS_AT_ONCE_MAX, Fault, Walk, ledger_walks
-from gateway.services.ledger.rows import as_int, as_uuid
 
 
 def _judge_deposit(row: Row) -> Iterator[Fault]:
@@ -34,19 +34,19 @@ def _judge_deposit(row: Row) -> Iterator[Fault]:
         return
     if row["entry_kind"] != EntryKind.DEPOSIT:
         yield Fault("deposit-entry", session_id, f"The entry of the deposit is a {row['entry_kind']}.")
-    paid = cents_to_micros(as_int(row["amount_cents"]))
-    credited = 0 if row["credited_micros"] is None else as_int(row["credited_micros"])
+    paid = cents_to_micros(integer(row, "amount_cents"))
+    credited = 0 if row["credited_micros"] is None else integer(row, "credited_micros")
     if credited != paid:
         yield Fault("deposit-amount", session_id, f"{paid} was paid and the customer's wallet was given {credited}.")
 
 
 def _judge_charge(row: Row) -> Iterator[Fault]:
     charge_id = str(row["id"])
-    consumer_id, creator_id = as_uuid(row["consumer_id"]), as_uuid(row["creator_id"])
-    gross, fee, net = (as_int(row[column]) for column in ("gross_micros", "fee_micros", "net_micros"))
+    consumer_id, creator_id = identifier(row, "consumer_id"), identifier(row, "creator_id")
+    gross, fee, net = (integer(row, column) for column in ("gross_micros", "fee_micros", "net_micros"))
     if fee + net != gross:
         yield Fault("charge-split", charge_id, f"The fee {fee} and the net {net} are not the gross {gross}.")
-    elif split_price(gross, fee_bps=as_int(row["fee_bps"])) != Split(gross, fee, net):
+    elif split_price(gross, fee_bps=integer(row, "fee_bps")) != Split(gross, fee, net):
         yield Fault("charge-share", charge_id, f"The fee {fee} is not {row['fee_bps']} basis points of {gross}.")
     call = Call(str(row["call_id"]), str(row["tool_id"]), consumer_id)
     try:
@@ -71,7 +71,7 @@ def _judge_charge(row: Row) -> Iterator[Fault]:
 def _judge_loss(row: Row) -> Iterator[Fault]:
     charge_id, state = str(row["id"]), row["state"]
     gross, net, lost, lost_net, losses = (
-        as_int(row[column])
+        integer(row, column)
         for column in ("gross_micros", "net_micros", "lost_micros", "lost_net_micros", "losses_micros")
     )
     if lost != losses:
@@ -83,7 +83,7 @@ def _judge_loss(row: Row) -> Iterator[Fault]:
 
 
 def _judge_earned(row: Row) -> Iterator[Fault]:
-    balance, charges, other = (as_int(row[column]) for column in ("balance_micros", "charges_micros", "other_micros"))
+    balance, charges, other = (integer(row, column) for column in ("balance_micros", "charges_micros", "other_micros"))
     if balance != charges + other:
         yield Fault(
             "earned-charges",
@@ -93,7 +93,7 @@ def _judge_earned(row: Row) -> Iterator[Fault]:
 
 
 def _judge_debtor(row: Row) -> Iterator[Fault]:
-    receivable, wallet = as_int(row["balance_micros"]), as_int(row["wallet_micros"])
+    receivable, wallet = integer(row, "balance_micros"), integer(row, "wallet_micros")
     if receivable > 0:
         yield Fault("receivable-sign", str(row["code"]), f"The receivable is {receivable}; nobody owes less than 0.")
     if receivable < 0 and wallet != 0:

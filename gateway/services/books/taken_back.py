@@ -8,12 +8,12 @@ from uuid import UUID
 import orjson
 
 from gateway.db import Row
+from gateway.db.rows import identifier, integer, moment_or_none, text_or_none
 from gateway.domain.charges import receivable
 from gateway.domain.ledger import STRIPE, wallet
 from gateway.domain.money import cents_to_micros
 from gateway.services.books.walk import BEFORE_FIRST, BEFORE_FIRST_TEXT, ROWS_AT_ONCE_MAX, Check
 from gateway.services.ledger import POSTINGS_AT_ONCE_MAX, Fault, Reader, Step
-from gateway.services.ledger.rows import as_int, as_optional_text, as_time, as_uuid
 from models.deposit_dispute import DisputeState
 
 #: Turns of one dispute or refund that a statement follows; there are a handful.
@@ -87,9 +87,9 @@ _REFUNDS_RULE: Final = "What refunds took back from deposits is what the deposit
 
 
 def _judge_refund(row: Row) -> Iterator[Fault]:
-    if as_optional_text(row["refund_charge_id"]) is None:
+    if text_or_none(row, "refund_charge_id") is None:
         return  # nothing was refunded, or it is told per customer
-    refunded, moved = cents_to_micros(as_int(row["refunded_cents"])), as_int(row["moved_micros"])
+    refunded, moved = cents_to_micros(integer(row, "refunded_cents")), integer(row, "moved_micros")
     if refunded != moved:
         yield Fault("refund-amount", str(row["session_id"]), f"{refunded} was refunded; its refunds moved {moved}.")
 
@@ -97,7 +97,7 @@ def _judge_refund(row: Row) -> Iterator[Fault]:
 def _judge_dispute(row: Row) -> Iterator[Fault]:
     dispute_id, state = str(row["id"]), row["state"]
     withdrawn, owed, moved, written_off, debt = (
-        as_int(row[f"{name}_micros"]) for name in ("withdrawn", "owed", "moved", "written_off", "debt")
+        integer(row, f"{name}_micros") for name in ("withdrawn", "owed", "moved", "written_off", "debt")
     )
     if withdrawn != moved:
         yield Fault("dispute-amount", dispute_id, f"{withdrawn} is at the bank; the dispute's entries moved {moved}.")
@@ -110,14 +110,14 @@ def _judge_dispute(row: Row) -> Iterator[Fault]:
         yield Fault(
             "dispute-loss", dispute_id, f"{loss} is lost by a dispute that is {state}; {written_off} is booked."
         )
-    disputed = 0 if row["disputed_micros"] is None else as_int(row["disputed_micros"])
+    disputed = 0 if row["disputed_micros"] is None else integer(row, "disputed_micros")
     if state == DisputeState.OPEN and disputed > debt:
         yield Fault("dispute-debt", dispute_id, f"Open disputes are owed {disputed} by a customer who owes {debt}.")
 
 
 def _judge_clearing(row: Row) -> Iterator[Fault]:
-    at, deposits_at = row["funds_clear_at"], row["clears_at"]
-    if deposits_at is not None and (at is None or as_time(at) < as_time(deposits_at)):
+    at, deposits_at = (moment_or_none(row, name) for name in ("funds_clear_at", "clears_at"))
+    if deposits_at is not None and (at is None or at < deposits_at):
         yield Fault(
             "customer-clearing", str(row["id"]), f"Deposits clear at {deposits_at}, the customer's money at {at}."
         )
@@ -142,20 +142,20 @@ class NamelessRefundsWalk:
         rows = await reader.fetch(_NAMELESS, (after, self.at_once))
         found = next((row for row in rows if row["nameless"]), None)
         if found is not None:
-            return await self._stretch(reader, _Stretch(customer=str(as_uuid(found["id"]))))
-        return Step((), str(as_uuid(rows[-1]["id"])) if rows else None)
+            return await self._stretch(reader, _Stretch(customer=str(identifier(found, "id"))))
+        return Step((), str(identifier(rows[-1], "id")) if rows else None)
 
     async def _stretch(self, reader: Reader, so_far: "_Stretch") -> Step:
         customer_id = UUID(so_far.customer)
         accounts = wallet(customer_id).id, receivable(customer_id).id
         row = await reader.fetch_one(_STRETCH, (accounts[0], so_far.seq, self.postings_max, accounts[1], customer_id))
         assert row is not None, "a sum is always one row"
-        micros = so_far.micros + as_int(row["wallet_micros"])
-        if as_int(row["postings"]) == self.postings_max:
-            now = _Stretch(customer=so_far.customer, seq=as_int(row["last_seq"]), micros=micros)
+        micros = so_far.micros + integer(row, "wallet_micros")
+        if integer(row, "postings") == self.postings_max:
+            now = _Stretch(customer=so_far.customer, seq=integer(row, "last_seq"), micros=micros)
             return Step((), orjson.dumps(asdict(now)).decode())
-        moved = -micros - as_int(row["receivable_micros"])
-        refunded = cents_to_micros(as_int(row["refunded_cents"]))
+        moved = -micros - integer(row, "receivable_micros")
+        refunded = cents_to_micros(integer(row, "refunded_cents"))
         message = f"{refunded} was refunded of all deposits of this customer; refunds moved {moved}."
         faults = (Fault("refund-amount", so_far.customer, message),) if refunded != moved else ()
         return Step(faults, so_far.customer)

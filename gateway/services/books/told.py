@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from gateway.db import Row
+from gateway.db.rows import integer
 from gateway.domain.ledger import EntryKind
 from gateway.services.books.walk import Check
 from gateway.services.ledger import Fault
-from gateway.services.ledger.rows import as_int
 
 _EVENTS: Final = """
     SELECT v.id, v.kind, v.gross_micros, v.fee_micros, v.net_micros, e.idem, e.kind AS entry_kind,
@@ -31,7 +31,7 @@ _ABOUT: Final[dict[str, frozenset[str]]] = {
 
 def _judge_event(row: Row) -> Iterator[Fault]:
     event_id, kind = str(row["id"]), str(row["kind"])
-    gross, fee, net = (as_int(row[f"{name}_micros"]) for name in ("gross", "fee", "net"))
+    gross, fee, net = (integer(row, f"{name}_micros") for name in ("gross", "fee", "net"))
     if str(row["entry_kind"]) not in _ABOUT[kind] or not row["lines"]:
         yield Fault(
             "event-entry", event_id, f"The {kind} is about {row['idem']}, which is no such entry of the creator."

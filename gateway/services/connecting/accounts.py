@@ -9,11 +9,11 @@ from uuid import UUID
 import structlog
 
 from gateway.db import Connection, Database, Row
+from gateway.db.rows import identifier, moment, moment_or_none, text_or_none
 from gateway.domain.connecting import AccountsApi, AccountStatus
 from gateway.domain.ids import new_id
 from gateway.services.billing import Billing
 from gateway.services.customers import add_customer, lock_customer
-from gateway.services.ledger.rows import as_optional_text, as_time, as_uuid
 
 log = structlog.stdlib.get_logger()
 
@@ -165,18 +165,18 @@ def requirements_text(requirements: tuple[str, ...]) -> str:
 def view_of(row: Row) -> ConnectedAccountView:
     requirements = cast("list[str]", json.loads(str(row["requirements"])))
     return ConnectedAccountView(
-        id=as_uuid(row["id"]),
-        creator_id=as_uuid(row["creator_id"]),
+        id=identifier(row, "id"),
+        creator_id=identifier(row, "creator_id"),
         api=AccountsApi(str(row["api"])),
         country=str(row["country"]),
         stripe_key=str(row["stripe_key"]),
-        asked_at=as_time(row["asked_at"]),
-        stripe_account_id=as_optional_text(row["stripe_account_id"]),
+        asked_at=moment(row, "asked_at"),
+        stripe_account_id=text_or_none(row, "stripe_account_id"),
         status=AccountStatus(str(row["status"])),
         transfers_active=bool(row["transfers_active"]),
         bank_payouts_active=bool(row["bank_payouts_active"]),
         requirements=tuple(requirements),
-        disabled_reason=as_optional_text(row["disabled_reason"]),
-        synced_at=None if row["synced_at"] is None else as_time(row["synced_at"]),
-        created_at=as_time(row["created_at"]),
+        disabled_reason=text_or_none(row, "disabled_reason"),
+        synced_at=moment_or_none(row, "synced_at"),
+        created_at=moment(row, "created_at"),
     )

@@ -8,12 +8,12 @@ from uuid import UUID
 import structlog
 
 from gateway.db import Connection, DatabaseUnavailable
+from gateway.db.rows import identifier, integer
 from gateway.domain.connecting import NO_ACCESS, AccountFacts, AccountStatus, Capability, next_sync_at, status_of
 from gateway.domain.errors import ProviderError
 from gateway.services.billing import Billing
 from gateway.services.connecting.accounts import ConnectedAccountView, account_by_id, requirements_text
 from gateway.services.events.inbox import Alongside
-from gateway.services.ledger.rows import as_int, as_uuid
 from gateway.stripe_service import StripeAccount
 
 log = structlog.stdlib.get_logger()
@@ -104,7 +104,7 @@ async def _claim_due(billing: Billing) -> list[UUID]:
             "UPDATE connected_account SET sync_due_at = $2 WHERE id IN (SELECT id FROM due) RETURNING id",
             (now, now + LOOK_AGAIN_AFTER, ACCOUNTS_AT_ONCE_MAX),
         )
-        return [as_uuid(row["id"]) for row in rows]
+        return [identifier(row, "id") for row in rows]
 
     return await billing.database.run(work)
 
@@ -115,7 +115,7 @@ async def _take_ticket(billing: Billing, account_id: UUID) -> tuple[ConnectedAcc
             "UPDATE connected_account SET ticket = ticket + 1 WHERE id = $1 RETURNING ticket", (account_id,)
         )
         assert row is not None, "an account of ours is asked about"
-        return await account_by_id(connection, account_id), as_int(row["ticket"])
+        return await account_by_id(connection, account_id), integer(row, "ticket")
 
     return await billing.database.run(work)
 

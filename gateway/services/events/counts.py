@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from gateway.db.rows import integer, moment_or_none
 from gateway.services.billing import Billing, EventCount
-from gateway.services.ledger.rows import as_int, as_time
 
 #: Of so many waiting events, those due first, and of so many dead ones, the oldest are counted; beyond that the
 #: numbers say "at least", which alarms all the same.
@@ -28,9 +28,9 @@ async def report_events(billing: Billing) -> bool:
     counts = [
         EventCount(
             type=str(row["type"]),
-            waiting=as_int(row["waiting"]),
-            dead=as_int(row["dead"]),
-            oldest_at=None if row["oldest_at"] is None else as_time(row["oldest_at"]),
+            waiting=integer(row, "waiting"),
+            dead=integer(row, "dead"),
+            oldest_at=moment_or_none(row, "oldest_at"),
         )
         for row in rows
     ]

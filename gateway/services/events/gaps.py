@@ -10,10 +10,10 @@ import structlog
 
 from gateway.db import Connection, Row
 from gateway.db.batches import list_parameter
+from gateway.db.rows import integer, moment, moment_or_none, text_or_none
 from gateway.domain.errors import ProviderMisconfigured, ProviderRejected, ProviderUnavailable
 from gateway.services.billing import Billing
 from gateway.services.events.inbox import store_event
-from gateway.services.ledger.rows import as_int, as_optional_text, as_time
 from gateway.stripe_service import ACCOUNT_EVENTS, EVENT_TYPES_MAX, EventPage, WebhookEvent
 
 log = structlog.stdlib.get_logger()
@@ -176,11 +176,11 @@ async def _claim(billing: Billing, scope: str) -> _Pass | None:
     if row is None:
         return None
     return _Pass(
-        token=as_int(row["token"]),
-        seen_at=as_time(row["seen_at"]),
-        newest_at=None if row["newest_at"] is None else as_time(row["newest_at"]),
-        part=as_int(row["part"]),
-        after_id=as_optional_text(row["after_id"]),
+        token=integer(row, "token"),
+        seen_at=moment(row, "seen_at"),
+        newest_at=moment_or_none(row, "newest_at"),
+        part=integer(row, "part"),
+        after_id=text_or_none(row, "after_id"),
     )
 
 

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from gateway.db import Connection, Database, Row
+from gateway.db.rows import integer, moment
 from gateway.domain.clock import CLOCKS_DIFFER_MAX, due_at_once
-from gateway.services.ledger.rows import as_int, as_time
 from gateway.stripe_service import WebhookEvent
 from models.stripe_event import EventState
 
@@ -189,7 +189,7 @@ async def put_off_events(database: Database, *, now: datetime) -> list[PutOffEve
         "ORDER BY due_at DESC LIMIT $2",
         (now, PUT_OFF_LOOKED_AT_MAX),
     )
-    return [PutOffEvent(str(row["id"]), as_int(row["token"]), as_time(row["due_at"])) for row in rows]
+    return [PutOffEvent(str(row["id"]), integer(row, "token"), moment(row, "due_at")) for row in rows]
 
 
 async def free_misplanned(database: Database, events: Sequence[PutOffEvent], *, now: datetime) -> int:
@@ -218,9 +218,9 @@ async def held_events(database: Database) -> list[HeldEvent]:
         HeldEvent(
             event_id=str(row["id"]),
             type=str(row["type"]),
-            token=as_int(row["token"]),
-            lost=as_int(row["lost"]),
-            lease_until=as_time(row["lease_until"]),
+            token=integer(row, "token"),
+            lost=integer(row, "lost"),
+            lease_until=moment(row, "lease_until"),
         )
         for row in rows
     ]
@@ -261,7 +261,7 @@ async def oldest_waiting(database: Database) -> datetime | None:
         "WHERE state IN ('new', 'doing') ORDER BY due_at LIMIT $1) AS waiting",
         (WAITING_LOOKED_AT_MAX,),
     )
-    return None if row is None or row["received_at"] is None else as_time(row["received_at"])
+    return None if row is None or row["received_at"] is None else moment(row, "received_at")
 
 
 async def finish_event(
@@ -331,8 +331,8 @@ def _claimed(row: Row) -> ClaimedEvent:
         object_id=None if row["object_id"] is None else str(row["object_id"]),
         account=None if row["account"] is None else str(row["account"]),
         payload=str(row["payload"]),
-        attempts=as_int(row["attempts"]),
-        refusals=as_int(row["refusals"]),
-        token=as_int(row["token"]),
-        received_at=as_time(row["received_at"]),
+        attempts=integer(row, "attempts"),
+        refusals=integer(row, "refusals"),
+        token=integer(row, "token"),
+        received_at=moment(row, "received_at"),
     )

@@ -8,10 +8,10 @@ from typing import Final
 import structlog
 
 from gateway.db import Connection, Database, Row
+from gateway.db.rows import integer, moment, moment_or_none, text_or_none
 from gateway.domain.clock import due_at_once
 from gateway.services.billing import Billing
 from gateway.services.events.inbox import store_event
-from gateway.services.ledger.rows import as_int, as_optional_text, as_time
 from models.stripe_event import EventState
 
 log = structlog.stdlib.get_logger()
@@ -218,24 +218,20 @@ def _stored(row: Row) -> StoredEvent:
     return StoredEvent(
         event_id=str(row["id"]),
         type=str(row["type"]),
-        object_id=as_optional_text(row["object_id"]),
-        account=as_optional_text(row["account"]),
-        api_version=as_optional_text(row["api_version"]),
+        object_id=text_or_none(row, "object_id"),
+        account=text_or_none(row, "account"),
+        api_version=text_or_none(row, "api_version"),
         livemode=bool(row["livemode"]),
         state=EventState(str(row["state"])),
-        attempts=as_int(row["attempts"]),
-        refusals=as_int(row["refusals"]),
-        deliveries=as_int(row["deliveries"]),
-        due_at=as_time(row["due_at"]),
-        lease_until=_maybe_time(row["lease_until"]),
-        error=as_optional_text(row["error"]),
-        note=as_optional_text(row["note"]),
-        occurred_at=as_time(row["occurred_at"]),
-        received_at=as_time(row["received_at"]),
-        done_at=_maybe_time(row["done_at"]),
-        payload_dropped_at=_maybe_time(row["payload_dropped_at"]),
+        attempts=integer(row, "attempts"),
+        refusals=integer(row, "refusals"),
+        deliveries=integer(row, "deliveries"),
+        due_at=moment(row, "due_at"),
+        lease_until=moment_or_none(row, "lease_until"),
+        error=text_or_none(row, "error"),
+        note=text_or_none(row, "note"),
+        occurred_at=moment(row, "occurred_at"),
+        received_at=moment(row, "received_at"),
+        done_at=moment_or_none(row, "done_at"),
+        payload_dropped_at=moment_or_none(row, "payload_dropped_at"),
     )
-
-
-def _maybe_time(value: object) -> datetime | None:
-    return None if value is None else as_time(value)

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Final
 
 from gateway.db import Database
+from gateway.db.rows import integer, moment
 from gateway.domain.ledger import STRIPE
 from gateway.domain.verdicts import DisputeStanding, EventStanding
 from gateway.services.events.review import StoredEvent, events_about
-from gateway.services.ledger.rows import as_int, as_time
 from models.checkout import Checkout, CheckoutMode
 from models.deposit_dispute import DepositDispute, DisputeState
 from models.stripe_event import EventState
@@ -110,6 +110,6 @@ async def _entries(database: Database, checkout: Checkout, charge_id: str | None
         (STRIPE.id, *names),
     )
     return [
-        BookedEntry(idem=str(row["idem"]), amount_micros=-as_int(row["amount_micros"]), at=as_time(row["created_at"]))
+        BookedEntry(idem=str(row["idem"]), amount_micros=-integer(row, "amount_micros"), at=moment(row, "created_at"))
         for row in rows
     ]

@@ -9,9 +9,9 @@ from uuid import UUID
 import orjson
 
 from gateway.db import Row
+from gateway.db.rows import identifier, identifier_or_none, integer, text_or_none
 from gateway.domain.ledger import LINES_MIN, Account, AccountKind, MalformedEntry, entry_digest
 from gateway.services.ledger.reading import Reader
-from gateway.services.ledger.rows import as_int, as_optional_text, as_optional_uuid, as_uuid
 from gateway.services.ledger.walking import LAST_ID, Fault, Step, Walk, batch_end
 
 BATCH_ROWS_MAX: Final = 500
@@ -124,7 +124,7 @@ class _Entries:
         rows = await reader.fetch(_ENTRIES, (_after(place), self.batch_max))
         entries = [list(group) for _, group in groupby(rows, key=lambda row: row["id"])]
         faults = tuple(fault for entry in entries for fault in _entry_faults(entry))
-        return Step(faults, str(as_uuid(rows[-1]["id"])) if rows else None)
+        return Step(faults, str(identifier(rows[-1], "id")) if rows else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +148,9 @@ class _Accounts:
             return Step((), None)
         together = _few_enough(accounts, self.postings_max)
         if together == 0:
-            return await self._stretch(reader, _Stretch(account=str(as_uuid(accounts[0]["id"]))))
+            return await self._stretch(reader, _Stretch(account=str(identifier(accounts[0], "id"))))
         rows = await reader.fetch(_ACCOUNTS, (_after(place), together))
-        return Step(tuple(fault for row in rows for fault in _account_faults(row)), str(as_uuid(rows[-1]["id"])))
+        return Step(tuple(fault for row in rows for fault in _account_faults(row)), str(identifier(rows[-1], "id")))
 
     async def _stretch(self, reader: Reader, so_far: "_Stretch") -> Step:
         row = await reader.fetch_one(
@@ -158,7 +158,7 @@ class _Accounts:
         )
         assert row is not None, "no account is ever removed"
         now = so_far.and_then(row)
-        if as_int(row["postings"]) == self.postings_max:
+        if integer(row, "postings") == self.postings_max:
             return Step((), orjson.dumps(asdict(now)).decode())
         return Step(tuple(_account_faults(now.as_account(row))), so_far.account)
 
@@ -178,12 +178,12 @@ class _Stretch:
     def and_then(self, row: Row) -> "_Stretch":
         return _Stretch(
             account=self.account,
-            seq=self.seq if row["last_seq"] is None else as_int(row["last_seq"]),
-            postings=self.postings + as_int(row["postings"]),
-            total_micros=self.total_micros + as_int(row["moved_micros"]),
-            gaps=self.gaps + as_int(row["gaps"]),
-            drifts=self.drifts + as_int(row["drifts"]),
-            negatives=self.negatives + as_int(row["negatives"]),
+            seq=self.seq if row["last_seq"] is None else integer(row, "last_seq"),
+            postings=self.postings + integer(row, "postings"),
+            total_micros=self.total_micros + integer(row, "moved_micros"),
+            gaps=self.gaps + integer(row, "gaps"),
+            drifts=self.drifts + integer(row, "drifts"),
+            negatives=self.negatives + integer(row, "negatives"),
         )
 
     def as_account(self, row: Row) -> Row:
@@ -227,7 +227,7 @@ def _few_enough(accounts: Sequence[Row], postings_max: int) -> int:
     """How many of these accounts have no more postings together than that."""
     postings = 0
     for number, row in enumerate(accounts):
-        postings += as_int(row["version"])
+        postings += integer(row, "version")
         if postings > postings_max:
             return number
     return len(accounts)
@@ -236,18 +236,18 @@ def _few_enough(accounts: Sequence[Row], postings_max: int) -> int:
 def _entry_faults(rows: Sequence[Row]) -> Iterator[Fault]:
     entry, idem = rows[0], str(rows[0]["idem"])
     postings = [row for row in rows if row["posting_id"] is not None]
-    total = sum(as_int(row["amount_micros"]) for row in postings)
+    total = sum(integer(row, "amount_micros") for row in postings)
     if not entry["sealed"]:
         yield Fault("entry-sealed", idem, "The entry was never sealed.")
     if total != 0:
         yield Fault("entry-balanced", idem, f"The postings sum to {total}.")
     if len(postings) < LINES_MIN:
         yield Fault("entry-double", idem, f"The entry has {len(postings)} postings.")
-    amounts = {str(row["code"]): as_int(row["amount_micros"]) for row in postings}
+    amounts = {str(row["code"]): integer(row, "amount_micros") for row in postings}
     digest = entry_digest(
         kind=str(entry["kind"]),
-        ref=as_optional_text(entry["ref"]),
-        reverses=as_optional_uuid(entry["reverses"]),
+        ref=text_or_none(entry, "ref"),
+        reverses=identifier_or_none(entry, "reverses"),
         amounts=amounts,
     )
     if digest != entry["digest"]:
@@ -258,26 +258,26 @@ def _account_faults(row: Row) -> Iterator[Fault]:
     code = str(row["code"])
     if not _is_of_its_kind(row):
         yield Fault("account-kind", code, "The id, the floor or the caching is not that of the account's kind.")
-    balance, total = as_int(row["balance_micros"]), as_int(row["total_micros"])
+    balance, total = integer(row, "balance_micros"), integer(row, "total_micros")
     if balance != total:
         yield Fault("balance-derived", code, f"The balance is {balance} and the postings sum to {total}.")
     if row["floor_at_zero"] and balance < 0:
         yield Fault("balance-floor", code, f"The balance is {balance}.")
-    version, postings, gaps = (as_int(row[column]) for column in ("version", "postings", "gaps"))
+    version, postings, gaps = (integer(row, column) for column in ("version", "postings", "gaps"))
     if gaps or version != postings:
         yield Fault(
             "seq-gapless", code, f"{postings} postings, {gaps} out of number, and the account counts {version}."
         )
-    if drifts := as_int(row["drifts"]):
+    if drifts := integer(row, "drifts"):
         yield Fault("balance-after", code, f"{drifts} postings carry a balance that is not the sum up to them.")
-    if dips := as_int(row["dips"]):
+    if dips := integer(row, "dips"):
         yield Fault("history-floor", code, f"{dips} postings left the account below zero.")
 
 
 def _is_of_its_kind(row: Row) -> bool:
     try:
-        account = Account(AccountKind(str(row["kind"])), as_optional_uuid(row["owner_id"]))
+        account = Account(AccountKind(str(row["kind"])), identifier_or_none(row, "owner_id"))
     except (MalformedEntry, ValueError):
         return False
     flags = (bool(row["floor_at_zero"]), bool(row["cached"]))
-    return account.id == as_uuid(row["id"]) and flags == (account.floor_at_zero, account.cached)
+    return account.id == identifier(row, "id") and flags == (account.floor_at_zero, account.cached)

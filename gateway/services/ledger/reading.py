@@ -7,8 +7,8 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from gateway.db import Parameters, Row
+from gateway.db.rows import identifier, integer, moment, text_or_none
 from gateway.domain.ledger import Account
-from gateway.services.ledger.rows import as_int, as_optional_text, as_time, as_uuid
 
 PAGE_POSTINGS_MAX: Final = 500
 _SEQ_AFTER_LAST: Final = 2**63 - 1
@@ -53,7 +53,7 @@ async def balance(reader: Reader, account: Account) -> int:
     reports and audits, never for a request.
     """
     row = await reader.fetch_one(_CACHED_BALANCE if account.cached else _DERIVED_BALANCE, (account.id,))
-    return 0 if row is None else as_int(row["balance_micros"])
+    return 0 if row is None else integer(row, "balance_micros")
 
 
 async def postings_page(
@@ -70,12 +70,12 @@ async def postings_page(
 
 def _posting_row(row: Row) -> PostingRow:
     return PostingRow(
-        seq=as_int(row["seq"]),
-        amount_micros=as_int(row["amount_micros"]),
-        balance_after_micros=as_int(row["balance_after_micros"]),
-        entry_id=as_uuid(row["entry_id"]),
+        seq=integer(row, "seq"),
+        amount_micros=integer(row, "amount_micros"),
+        balance_after_micros=integer(row, "balance_after_micros"),
+        entry_id=identifier(row, "entry_id"),
         kind=str(row["kind"]),
-        ref=as_optional_text(row["ref"]),
+        ref=text_or_none(row, "ref"),
         description=str(row["description"]),
-        created_at=as_time(row["created_at"]),
+        created_at=moment(row, "created_at"),
     )

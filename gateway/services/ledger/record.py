@@ -7,10 +7,10 @@ from typing import Final
 from uuid import UUID
 
 from gateway.db import Connection, Contention, Row
+from gateway.db.rows import identifier, identifier_or_none, integer
 from gateway.domain.ids import new_id
 from gateway.domain.ledger import EntryDraft, FloorBroken, Recorded
 from gateway.services.ledger.plan import KnownEntry, NewEntry, NewPosting, Outcome, Plan, Planner, Standing
-from gateway.services.ledger.rows import as_int, as_uuid
 from gateway.services.ledger.statements import statements_for
 
 BATCH_ENTRIES_MAX: Final = 1000
@@ -95,7 +95,9 @@ class _Recorder:
 
     async def _lock(self, account_ids: Sequence[UUID]) -> dict[UUID, Standing]:
         rows = await self._connection.fetch(self._sql.lock_accounts, (self._sql.values(account_ids),))
-        return {as_uuid(row["id"]): Standing(as_int(row["balance_micros"]), as_int(row["version"])) for row in rows}
+        return {
+            identifier(row, "id"): Standing(integer(row, "balance_micros"), integer(row, "version")) for row in rows
+        }
 
     async def _find_entries(self) -> list[KnownEntry]:
         idems = [draft.idem for draft in self._drafts]
@@ -142,10 +144,10 @@ def _known_entries(rows: Sequence[Row]) -> list[KnownEntry]:
     balances: dict[UUID, dict[UUID, int]] = {}
     entries: dict[UUID, KnownEntry] = {}
     for row in rows:
-        entry_id = as_uuid(row["id"])
+        entry_id = identifier(row, "id")
         after = balances.setdefault(entry_id, {})
         if row["balance_after_micros"] is not None:
-            after[as_uuid(row["account_id"])] = as_int(row["balance_after_micros"])
-        reverses = None if row["reverses"] is None else as_uuid(row["reverses"])
+            after[identifier(row, "account_id")] = integer(row, "balance_after_micros")
+        reverses = identifier_or_none(row, "reverses")
         entries[entry_id] = KnownEntry(entry_id, str(row["idem"]), str(row["digest"]), reverses, after)
     return list(entries.values())

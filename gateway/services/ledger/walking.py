@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 from uuid import UUID
 
+from gateway.db.rows import identifier
 from gateway.services.ledger.reading import Reader
-from gateway.services.ledger.rows import as_uuid
 
 #: After every id there is.
 LAST_ID: Final = UUID(int=2**128 - 1)
@@ -47,4 +47,4 @@ async def batch_end(reader: Reader, after: UUID, *, upto: UUID, size: int) -> UU
     row = await reader.fetch_one(
         "SELECT id FROM posting WHERE id > $1 AND id <= $2 ORDER BY id LIMIT 1 OFFSET $3", (after, upto, size - 1)
     )
-    return upto if row is None else as_uuid(row["id"])
+    return upto if row is None else identifier(row, "id")

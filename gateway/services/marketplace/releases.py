@@ -10,12 +10,12 @@ import structlog
 
 from gateway.db import Connection, Row
 from gateway.db.batches import list_parameter
+from gateway.db.rows import identifier, integer
 from gateway.domain.charges import available, pending
 from gateway.domain.ids import new_id
 from gateway.domain.ledger import EntryDraft, EntryKind, FloorBroken, Line
 from gateway.services.billing import Billing
 from gateway.services.ledger import Outcome, Reader, record_many
-from gateway.services.ledger.rows import as_int, as_uuid
 
 log = structlog.stdlib.get_logger()
 
@@ -92,11 +92,11 @@ async def _release(
         return 0, set()
     sums: dict[UUID, int] = defaultdict(int)
     for row in rows:
-        sums[as_uuid(row["creator_id"])] += as_int(row["net_micros"])
+        sums[identifier(row, "creator_id")] += integer(row, "net_micros")
     creators = [owner_id for owner_id in sorted(sums) if sums[owner_id]]
     outcomes = await record_many(connection, [_draft(one, sums[one], now) for one in creators], now=now)
     found = {owner_id for owner_id, outcome in zip(creators, outcomes, strict=True) if _is_short(outcome)}
-    ids = [as_uuid(row["id"]) for row in rows if as_uuid(row["creator_id"]) not in found]
+    ids = [identifier(row, "id") for row in rows if identifier(row, "creator_id") not in found]
     await connection.execute(_MARK[connection.dialect], (list_parameter(connection.dialect, ids),))
     return len(ids), found
 

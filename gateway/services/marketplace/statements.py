@@ -9,9 +9,9 @@ from uuid import UUID
 
 from gateway.db import Connection, Dialect, Row
 from gateway.db.batches import list_parameter, row_parameters
+from gateway.db.rows import identifier, integer, moment
 from gateway.domain.charges import Call, ChargeState, Listing
 from gateway.domain.tools import Split
-from gateway.services.ledger.rows import as_int, as_time, as_uuid
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +54,25 @@ class ChargeStatements:
         """The active tools among these ids."""
         rows = await connection.fetch(self.listings, (list_parameter(self.dialect, list(tool_ids)),))
         return {
-            str(row["id"]): Listing(str(row["id"]), as_uuid(row["creator_id"]), as_int(row["price_micros"]))
+            str(row["id"]): Listing(str(row["id"]), identifier(row, "creator_id"), integer(row, "price_micros"))
             for row in rows
         }
 
     async def find_clearing(self, connection: Connection, customer_ids: Collection[UUID]) -> dict[UUID, datetime]:
         """Until when money of these customers is still on its way into Stripe's hands."""
         rows = await connection.fetch(self.clearing, (list_parameter(self.dialect, list(customer_ids)),))
-        return {as_uuid(row["id"]): as_time(row["funds_clear_at"]) for row in rows}
+        return {identifier(row, "id"): moment(row, "funds_clear_at") for row in rows}
 
     async def find_debts(self, connection: Connection, customer_ids: Collection[UUID]) -> dict[UUID, int]:
         """What those of these customers who owe something owe, in micro-dollars."""
         rows = await connection.fetch(self.debts, (list_parameter(self.dialect, list(customer_ids)),))
-        return {as_uuid(row["owner_id"]): -as_int(row["balance_micros"]) for row in rows}
+        return {identifier(row, "owner_id"): -integer(row, "balance_micros") for row in rows}
 
     async def find_charges(self, connection: Connection, calls: Sequence[Call]) -> dict[tuple[UUID, str], ChargeRow]:
         """The charges under the names of these calls."""
         names = sorted({(call.consumer_id, call.call_id) for call in calls})
         rows = await connection.fetch(self.charges, row_parameters(self.dialect, names))
-        return {(as_uuid(row["consumer_id"]), str(row["call_id"])): _charge_row(row) for row in rows}
+        return {(identifier(row, "consumer_id"), str(row["call_id"])): _charge_row(row) for row in rows}
 
     async def insert_charges(
         self,
@@ -179,8 +179,8 @@ def charge_statements(dialect: Dialect) -> ChargeStatements:
 
 def _charge_row(row: Row) -> ChargeRow:
     return ChargeRow(
-        entry_id=as_uuid(row["id"]),
+        entry_id=identifier(row, "id"),
         tool_id=str(row["tool_id"]),
-        split=Split(as_int(row["gross_micros"]), as_int(row["fee_micros"]), as_int(row["net_micros"])),
-        wallet_after_micros=as_int(row["wallet_after_micros"]),
+        split=Split(integer(row, "gross_micros"), integer(row, "fee_micros"), integer(row, "net_micros")),
+        wallet_after_micros=integer(row, "wallet_after_micros"),
     )

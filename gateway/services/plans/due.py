@@ -8,9 +8,9 @@ from uuid import UUID
 import structlog
 
 from gateway.db import Connection, Row
+from gateway.db.rows import identifier, integer
 from gateway.domain.errors import BillingError
 from gateway.services.billing import Billing
-from gateway.services.ledger.rows import as_int, as_uuid
 from gateway.services.plans.syncing import sync_plan
 from gateway.services.unanswered import SILENCE, SILENCES_A_ROUND_MAX, pause_after_silence
 
@@ -51,7 +51,7 @@ async def sync_due_plans(billing: Billing) -> bool:
 
 async def _sync(billing: Billing, row: Row) -> bool:
     """Sync one plan, or put it off; False when Stripe did not answer."""
-    customer_id, silences = as_uuid(row["customer_id"]), as_int(row["silences"])
+    customer_id, silences = identifier(row, "customer_id"), integer(row, "silences")
     try:
         reduction = await sync_plan(billing, customer_id=customer_id)
     except SILENCE as error:
@@ -89,7 +89,7 @@ async def _leave(billing: Billing, rows: Sequence[Row], *, claimed_until: dateti
         for row in rows:
             await connection.execute(
                 "UPDATE plan SET sync_due_at = $2 WHERE customer_id = $1 AND sync_due_at = $3",
-                (as_uuid(row["customer_id"]), now, claimed_until),
+                (identifier(row, "customer_id"), now, claimed_until),
             )
 
     await billing.database.run(work)

@@ -11,12 +11,12 @@ from uuid import UUID
 import structlog
 
 from gateway.db import Connection, Database, Row
+from gateway.db.rows import identifier, integer, moment
 from gateway.domain.errors import BillingError, ProviderUnavailable
 from gateway.domain.ledger import wallet
 from gateway.services.billing import Billing
 from gateway.services.customers import lock_customer
 from gateway.services.events.inbox import Alongside
-from gateway.services.ledger.rows import as_int, as_time, as_uuid
 from gateway.services.purchases.hosted import FIRST_LOOK
 from gateway.services.taken_back.receivables import lock_accounts
 from gateway.stripe_service import CheckoutSession
@@ -83,7 +83,7 @@ async def uncleared_deposit(database: Database, payment_intent_id: str) -> UUID 
     row = await database.fetch_one(
         "SELECT id FROM checkout WHERE payment_intent_id = $1 AND clearing_look_at IS NOT NULL", (payment_intent_id,)
     )
-    return None if row is None else as_uuid(row["id"])
+    return None if row is None else identifier(row, "id")
 
 
 async def settle_clearing(billing: Billing, *, checkout_id: UUID, alongside: Alongside | None = None) -> bool:
@@ -148,14 +148,14 @@ class _Correction:
             "SELECT max(clears_at) AS clears_at FROM checkout WHERE customer_id = $1 AND id <> $2",
             (self._deposit.customer_id, self._deposit.id),
         )
-        others = None if row is None or row["clears_at"] is None else as_time(row["clears_at"])
+        others = None if row is None or row["clears_at"] is None else moment(row, "clears_at")
         return self._clears_at if others is None else max(self._clears_at, others)
 
     async def _correct_charges(self, connection: Connection, all_clear_at: datetime) -> int:
         rows = await self._wrong_charges(connection, all_clear_at)
         await connection.execute_many(
             "UPDATE tool_charge SET available_at = $2 WHERE id = $1 AND state IN ('pending', 'held')",
-            [(row["id"], max(as_time(row["created_at"]) + self._hold, all_clear_at)) for row in rows],
+            [(row["id"], max(moment(row, "created_at") + self._hold, all_clear_at)) for row in rows],
         )
         return len(rows)
 
@@ -184,13 +184,13 @@ async def look_at_uncleared(billing: Billing) -> bool:
     now = billing.clock.now()
     rows = await billing.database.run(lambda connection: connection.fetch(_CLAIM, (now, now + CLAIM, LOOKED_AT_MAX)))
     for number, row in enumerate(rows):
-        checkout_id, looks = as_uuid(row["id"]), as_int(row["clearing_looks"])
+        checkout_id, looks = identifier(row, "id"), integer(row, "clearing_looks")
         try:
             known = await settle_clearing(billing, checkout_id=checkout_id)
         except ProviderUnavailable as error:
             log.warning("deposits.clearing_not_asked", reason=str(error))
             await _plan_looks(billing, [checkout_id], pause_after(looks))
-            await _plan_looks(billing, [as_uuid(left["id"]) for left in rows[number + 1 :]], SILENT)
+            await _plan_looks(billing, [identifier(left, "id") for left in rows[number + 1 :]], SILENT)
             return False
         except BillingError as refusal:
             log.error("deposit.clearing_failed", checkout_id=str(checkout_id), reason=str(refusal))  # noqa: TRY400 - a refusal says it all

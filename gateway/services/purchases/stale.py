@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from gateway.db import Connection, Row
+from gateway.db.rows import identifier, integer, moment, moment_or_none, text_or_none
 from gateway.domain.clock import CLOCKS_DIFFER_MAX
 from gateway.domain.errors import (
     BillingError,
@@ -18,7 +19,6 @@ from gateway.domain.errors import (
     SessionNotFound,
 )
 from gateway.services.billing import Billing
-from gateway.services.ledger.rows import as_int, as_optional_text, as_time, as_uuid
 from gateway.services.purchases.hosted import FIRST_LOOK
 from gateway.services.purchases.settle import CheckoutMismatch, PageStillOpen, close_unmade, settle_checkout
 from gateway.services.unanswered import SILENCE, SILENCES_A_ROUND_MAX, pause_after_silence
@@ -162,11 +162,11 @@ async def _plan_look(billing: Billing, stale: _Stale, pause: timedelta, *, looks
 
 def _stale(row: Row) -> _Stale:
     return _Stale(
-        checkout_id=as_uuid(row["id"]),
-        session_id=as_optional_text(row["session_id"]),
+        checkout_id=identifier(row, "id"),
+        session_id=text_or_none(row, "session_id"),
         stripe_customer_id=str(row["stripe_customer_id"]),
-        expires_at=None if row["expires_at"] is None else as_time(row["expires_at"]),
-        created_at=as_time(row["created_at"]),
-        looks=as_int(row["looks"]),
-        silences=as_int(row["silences"]),
+        expires_at=moment_or_none(row, "expires_at"),
+        created_at=moment(row, "created_at"),
+        looks=integer(row, "looks"),
+        silences=integer(row, "silences"),
     )

@@ -9,11 +9,11 @@ from uuid import UUID
 
 from gateway.db import Connection, Dialect, Row
 from gateway.db.batches import list_parameter, row_parameters
+from gateway.db.rows import identifier, integer, moment, text_or_none
 from gateway.domain.charges import ChargeState, earned_account, net_of_loss
 from gateway.domain.ids import new_id
 from gateway.domain.ledger import EntryDraft, EntryKind, Line
 from gateway.services.ledger import Reader, record_many
-from gateway.services.ledger.rows import as_int, as_optional_text, as_time, as_uuid
 from gateway.services.marketplace.earning_events import DisputeEvent, add_dispute_events, correct_days
 from gateway.services.taken_back.provenance import Stretch
 
@@ -146,7 +146,7 @@ async def freezable_within(reader: Reader, wallet_id: UUID, window: Stretch) -> 
 
     What is held is not read: where a deposit paid millions of calls, whoever comes again must get past it in time.
     """
-    return [as_uuid(row["id"]) for row in await reader.fetch(_FREEZABLE, (wallet_id, window.first, window.last))]
+    return [identifier(row, "id") for row in await reader.fetch(_FREEZABLE, (wallet_id, window.first, window.last))]
 
 
 async def lock_charges(
@@ -253,19 +253,19 @@ def _draft(
 
 def _charge(row: Row) -> DisputedCharge:
     return DisputedCharge(
-        id=as_uuid(row["id"]),
-        consumer_id=as_uuid(row["consumer_id"]),
-        creator_id=as_uuid(row["creator_id"]),
+        id=identifier(row, "id"),
+        consumer_id=identifier(row, "consumer_id"),
+        creator_id=identifier(row, "creator_id"),
         tool_id=str(row["tool_id"]),
-        gross_micros=as_int(row["gross_micros"]),
-        fee_micros=as_int(row["fee_micros"]),
-        net_micros=as_int(row["net_micros"]),
+        gross_micros=integer(row, "gross_micros"),
+        fee_micros=integer(row, "fee_micros"),
+        net_micros=integer(row, "net_micros"),
         state=ChargeState(str(row["state"])),
-        available_at=as_time(row["available_at"]),
-        dispute_id=as_optional_text(row["dispute_id"]),
-        created_at=as_time(row["created_at"]),
-        lost_micros=as_int(row["lost_micros"]),
-        lost_net_micros=as_int(row["lost_net_micros"]),
-        lost_here_micros=as_int(row["lost_here_micros"]),
-        seq=as_int(row["seq"]),
+        available_at=moment(row, "available_at"),
+        dispute_id=text_or_none(row, "dispute_id"),
+        created_at=moment(row, "created_at"),
+        lost_micros=integer(row, "lost_micros"),
+        lost_net_micros=integer(row, "lost_net_micros"),
+        lost_here_micros=integer(row, "lost_here_micros"),
+        seq=integer(row, "seq"),
     )

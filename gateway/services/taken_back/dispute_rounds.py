@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from gateway.db.rows import identifier, integer
 from gateway.services.ledger import Reader
-from gateway.services.ledger.rows import as_int, as_uuid
 from models.deposit_dispute import DisputeState
 
 _ROUND: Final = (
@@ -41,13 +41,13 @@ async def round_of(reader: Reader, dispute_id: str, *, customer_id: UUID) -> Rou
     assert row is not None, "a dispute is never forgotten"
     return Round(
         dispute_id=dispute_id,
-        number=as_int(row["version"]),
+        number=integer(row, "version"),
         state=DisputeState(str(row["state"])),
-        owed_micros=as_int(row["owed_micros"]),
+        owed_micros=integer(row, "owed_micros"),
         customer_id=customer_id,
-        deposit_id=as_uuid(row["checkout_id"]),
-        wallet_seq=as_int(row["wallet_seq"]),
-        receivable_seq=as_int(row["receivable_seq"]),
+        deposit_id=identifier(row, "checkout_id"),
+        wallet_seq=integer(row, "wallet_seq"),
+        receivable_seq=integer(row, "receivable_seq"),
     )
 
 

@@ -7,13 +7,13 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 from gateway.db import Connection
+from gateway.db.rows import identifier, integer
 from gateway.domain.charges import ChargeState
 from gateway.domain.errors import InProgress
 from gateway.domain.ledger import wallet
 from gateway.services.billing import Billing
 from gateway.services.customers import lock_customer
 from gateway.services.ledger import Reader
-from gateway.services.ledger.rows import as_int, as_uuid
 from gateway.services.taken_back.charge_moves import (
     DisputedCharge,
     Move,
@@ -117,7 +117,7 @@ class _Settling:
             return [move for move in moves if move.changes_anything]
 
         while rows := await self._database.fetch(_TO_FREE[is_won], (self._round.dispute_id, MOVED_AT_ONCE_MAX)):
-            await self._step([as_uuid(row["id"]) for row in rows], freeing, frees=True)
+            await self._step([identifier(row, "id") for row in rows], freeing, frees=True)
 
     async def _lose_newest(self) -> None:
         rest = self._round.owed_micros
@@ -208,7 +208,7 @@ class _Settling:
         await lock_customer(connection, self._round.customer_id)
         row = await connection.fetch_one("SELECT version FROM deposit_dispute WHERE id = $1", (self._round.dispute_id,))
         assert row is not None, "a dispute is never forgotten"
-        if as_int(row["version"]) != self._round.number:
+        if integer(row, "version") != self._round.number:
             raise _Outdated
 
     async def _lost_micros(self) -> int:
@@ -218,7 +218,7 @@ class _Settling:
             (self._round.dispute_id,),
         )
         assert row is not None, "a sum is always one row"
-        return as_int(row["gross_micros"])
+        return integer(row, "gross_micros")
 
     async def _others(self, reader: Reader) -> list[tuple[str, int]]:
         """The other open disputes of this customer, oldest first, and which turn of theirs it is."""
@@ -227,7 +227,7 @@ class _Settling:
             "WHERE c.customer_id = $1 AND d.state = 'open' AND d.id <> $2 ORDER BY d.created_at, d.id",
             (self._round.customer_id, self._round.dispute_id),
         )
-        return [(str(row["id"]), as_int(row["version"])) for row in rows]
+        return [(str(row["id"]), integer(row, "version")) for row in rows]
 
     def _known(self) -> list[tuple[str, int]]:
         return [(claim.dispute_id, claim.version) for claim in self._claims or ()]

@@ -7,6 +7,7 @@ from uuid import UUID
 import structlog
 
 from gateway.db import Connection
+from gateway.db.rows import integer
 from gateway.domain.charges import receivable
 from gateway.domain.errors import InProgress, ProviderRejected
 from gateway.domain.ledger import BAD_DEBT, EntryDraft, EntryKind, Line, wallet
@@ -15,7 +16,6 @@ from gateway.services.billing import Billing
 from gateway.services.events.inbox import Alongside
 from gateway.services.jobs import Done, Job, JobOutcome, NewJob
 from gateway.services.ledger import record
-from gateway.services.ledger.rows import as_int
 from gateway.services.taken_back.dispute_rounds import Round, lost_too_much, round_of
 from gateway.services.taken_back.disputed_charges import settle_creators
 from gateway.services.taken_back.made_good import revive_debts
@@ -77,7 +77,7 @@ async def do_dispute_job(billing: Billing, job: Job) -> JobOutcome:
 async def _looks_at(billing: Billing, dispute_id: str) -> int:
     """How often Stripe was asked about the dispute."""
     row = await billing.database.fetch_one("SELECT looks FROM deposit_dispute WHERE id = $1", (dispute_id,))
-    return 0 if row is None else as_int(row["looks"])
+    return 0 if row is None else integer(row, "looks")
 
 
 def _check_kind(billing: Billing, deposit: Checkout, dispute: StripeDispute) -> None:

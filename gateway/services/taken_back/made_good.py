@@ -9,10 +9,10 @@ from typing import Final
 from uuid import UUID
 
 from gateway.db import Connection
+from gateway.db.rows import integer
 from gateway.domain.charges import receivable
 from gateway.domain.ledger import BAD_DEBT, EntryDraft, EntryKind, Line, wallet
 from gateway.services.ledger import balance, record
-from gateway.services.ledger.rows import as_int
 from gateway.services.taken_back.receivables import lock_accounts
 
 # What was written off since the bank took this money, less what was revived of it, by dispute. Both are lines of the
@@ -40,11 +40,11 @@ async def revive_debts(
     if left <= 0:
         return 0
     for row in await connection.fetch(_SINCE, (owed_account.id, dispute_id)):
-        part = min(left - revived, as_int(row["since_micros"]), as_int(row["owed_micros"]))
+        part = min(left - revived, integer(row, "since_micros"), integer(row, "owed_micros"))
         if part <= 0:
             continue
         revived += part
-        number = as_int(row["version"]) + 1
+        number = integer(row, "version") + 1
         await record(
             connection,
             EntryDraft(

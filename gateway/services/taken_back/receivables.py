@@ -4,10 +4,10 @@ from datetime import datetime
 from uuid import UUID
 
 from gateway.db import Connection
+from gateway.db.rows import integer
 from gateway.domain.charges import receivable
 from gateway.domain.ledger import BAD_DEBT, STRIPE, Account, EntryDraft, EntryKind, Line, wallet
 from gateway.services.ledger import balance, record
-from gateway.services.ledger.rows import as_int
 
 
 async def cover_receivable(connection: Connection, customer_id: UUID, *, cause: str, now: datetime) -> int:
@@ -43,7 +43,7 @@ async def note_covered(connection: Connection, customer_id: UUID, amount_micros:
         (customer_id,),
     )
     for row in rows:
-        part = min(amount_micros, as_int(row["owed_micros"]))
+        part = min(amount_micros, integer(row, "owed_micros"))
         amount_micros -= part
         await connection.execute(
             "UPDATE deposit_dispute SET owed_micros = owed_micros - $2 WHERE id = $1", (row["id"], part)

@@ -11,10 +11,10 @@ from uuid import UUID
 
 from gateway.db import Dialect, Row
 from gateway.db.batches import list_parameter
+from gateway.db.rows import identifier, integer
 from gateway.domain.charges import receivable
 from gateway.domain.ledger import EntryKind, wallet
 from gateway.services.ledger.reading import Reader
-from gateway.services.ledger.rows import as_int, as_uuid
 from gateway.services.taken_back.provenance import Income, Stretch, Sweep, merged
 
 #: Postings read by one statement, of one index.
@@ -103,7 +103,7 @@ class _Trace:
         for window in Stretch(min(incomes).seq, self._wallet_seq).windows(POSTINGS_AT_ONCE_MAX):
             rows = await self._reader.fetch(_POSTINGS, (self._wallet_id, window.first, window.last))
             for row in rows:
-                sweep.step(as_int(row["seq"]), as_int(row["amount_micros"]))
+                sweep.step(integer(row, "seq"), integer(row, "amount_micros"))
             if sweep.is_over:
                 break
         return sweep.stretches()
@@ -112,7 +112,7 @@ class _Trace:
         """Where else the money went or came back: into other deposits' debts, and out of reversed calls."""
         place = (self._wallet_id, window.first, window.last)
         rows = await self._reader.fetch(_NO_CALLS, (*place, self._receivable_id))
-        covered = [as_int(row["owed_seq"]) for row in rows if row["kind"] == EntryKind.ADJUSTMENT and row["owed_seq"]]
+        covered = [integer(row, "owed_seq") for row in rows if row["kind"] == EntryKind.ADJUSTMENT and row["owed_seq"]]
         await self._add_deposits(await self._deposits_of(rows) | await self._indebted(covered))
         self._add_incomes(await self._reader.fetch(_REVERSALS, (*place, self._wallet_seq)))
 
@@ -121,14 +121,14 @@ class _Trace:
             self._deposits |= deposits
             rows = await self._fetch_listed(_INCOMES, await self._names(deposits), self._wallet_id, self._receivable_id)
             self._add_incomes([row for row in rows if row["seq"] is not None])
-            covered = [as_int(r["owed_seq"]) for r in rows if r["owed_seq"] and as_int(r["owed_micros"]) > 0]
+            covered = [integer(r, "owed_seq") for r in rows if r["owed_seq"] and integer(r, "owed_micros") > 0]
             deposits = await self._indebted([seq for seq in covered if seq <= self._receivable_seq])
 
     def _add_incomes(self, rows: Sequence[Row]) -> None:
         found = {
-            Income(as_int(row["seq"]), as_int(row["amount_micros"]), as_int(row["balance_after_micros"]))
+            Income(integer(row, "seq"), integer(row, "amount_micros"), integer(row, "balance_after_micros"))
             for row in rows
-            if as_int(row["amount_micros"]) > 0 and as_int(row["seq"]) <= self._wallet_seq
+            if integer(row, "amount_micros") > 0 and integer(row, "seq") <= self._wallet_seq
         }
         self._new |= found - self._incomes
         self._incomes |= found
@@ -139,9 +139,9 @@ class _Trace:
         for row in await self._fetch_listed(_DEPOSITS, deposits):
             names.append(f"dep:{row['session_id']}")
             if row["refund_charge_id"] is not None:
-                names += [f"ref:{row['refund_charge_id']}:{n + 1}" for n in range(as_int(row["refund_version"]))]
+                names += [f"ref:{row['refund_charge_id']}:{n + 1}" for n in range(integer(row, "refund_version"))]
         for row in await self._fetch_listed(_DISPUTES, deposits):
-            names += [f"dp:{row['id']}:{n + 1}" for n in range(as_int(row["version"]))]
+            names += [f"dp:{row['id']}:{n + 1}" for n in range(integer(row, "version"))]
         return names
 
     async def _indebted(self, owed_seqs: Collection[int]) -> set[UUID]:
@@ -160,7 +160,7 @@ class _Trace:
             found += await self._fetch_listed(_DISPUTED, disputes)
         if refs[EntryKind.REFUND]:
             found += await self._fetch_listed(_REFUNDED, refs[EntryKind.REFUND], self._customer_id)
-        return {as_uuid(row["id"]) for row in found}
+        return {identifier(row, "id") for row in found}
 
     async def _fetch_listed(self, sql: str, listed: Collection[object], *params: object) -> list[Row]:
         """Rows whose `{listed}` column is among these values, which are the first parameter."""
