@@ -165,7 +165,8 @@ async def _as_before(connection: Connection) -> None:
         "DROP TABLE charge_loss",
         "ALTER TABLE tool_charge DROP COLUMN lost_micros",
         "ALTER TABLE tool_charge DROP COLUMN lost_net_micros",
-        "DELETE FROM schema_migration WHERE name = '0017_partial_losses'",
+        "DROP INDEX bank_payout_paid",
+        "DELETE FROM schema_migration WHERE name >= '0017_partial_losses'",
     ):
         await connection.execute(statement)
 
