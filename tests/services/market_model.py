@@ -243,8 +243,11 @@ class ModelMarket:
             self.purses[consumer].settle_debt(loss)
             self.purses[consumer].written_off.append((dispute, loss))
         self._move_charges(dispute, now)
-        for other in revived:
-            self._move_charges(other, now)
+        for other in sorted(self.disputes.values(), key=lambda one: (one.opened_at, one.id)):
+            lost = sum(charge.losses.get(other.id, 0) for charge in self.charges.values())
+            is_theirs = other.state == "lost" and other.deposit.consumer == consumer
+            if other is not dispute and is_theirs and lost != other.owed:
+                self._move_charges(other, now)
 
     def _revive(self, dispute: ModelDispute, amount: int) -> dict[ModelDispute, int]:
         """What was written off of other disputes since this one's money left is a debt again, if it is paid now."""

@@ -142,6 +142,28 @@ async def test_what_is_lost_of_a_call_never_costs_more_than_a_micro_dollar_of_ro
     await assert_books_balance(database)
 
 
+async def test_what_a_dispute_that_is_won_frees_is_lost_by_another_that_is_not(market: Market) -> None:
+    """Both are about one deposit, and the first one had lost all there was to lose."""
+    await market.publish("plain", "dan", price="10")
+    deposit = await market.deposit("ann", 2_000)
+    await market.charged("ann", "plain", "1")
+    for name in ("one", "two"):
+        await market.dispute(deposit, status="lost", withdrawn_cents=2_000, name=name)
+    assert await market.states("ann") == {"1": "lost"}
+
+    await market.dispute(deposit, status="won", withdrawn_cents=0, name="one")
+    assert await market.states("ann") == {"1": "lost"}
+    assert await market.balances("dan") == {}
+    assert await balance(market.database, BAD_DEBT) == -2 * DOLLAR, "the platform loses its fee"
+    await assert_books_balance(market.database)
+
+    await market.dispute(deposit, status="won", withdrawn_cents=0, name="two")
+    assert await market.states("ann") == {"1": "pending"}
+    assert await market.balances("dan") == {"earn_pending": 8 * DOLLAR}
+    assert await market.balances("ann") == {"wallet": 10 * DOLLAR}
+    await assert_books_balance(market.database)
+
+
 async def a_loss_is_taken_over(url: str) -> None:
     """As the release before left it: a charge that is lost knows its dispute, and nothing of parts."""
     async with open_database(url) as database:

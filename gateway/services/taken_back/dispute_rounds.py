@@ -11,10 +11,11 @@ from models.deposit_dispute import DisputeState
 _ROUND: Final = (
     "SELECT id, version, state, owed_micros, checkout_id, wallet_seq, receivable_seq FROM deposit_dispute WHERE id = $1"
 )
-_LOST_TOO_MUCH: Final = """
+_LOST_OTHERWISE: Final = """
     SELECT d.id FROM deposit_dispute AS d JOIN checkout AS c ON c.id = d.checkout_id
-    WHERE c.customer_id = $1 AND d.state = 'lost' AND d.owed_micros < (SELECT sum(l.gross_micros)
-        FROM charge_loss AS l WHERE l.dispute_id = d.id AND l.gross_micros > 0)
+    WHERE c.customer_id = $1 AND d.id <> $2 AND d.state = 'lost' AND d.owed_micros <> (
+        SELECT coalesce(sum(l.gross_micros), 0) FROM charge_loss AS l
+        WHERE l.dispute_id = d.id AND l.gross_micros > 0)
     ORDER BY d.created_at, d.id"""
 
 
@@ -51,6 +52,11 @@ async def round_of(reader: Reader, dispute_id: str, *, customer_id: UUID) -> Rou
     )
 
 
-async def lost_too_much(reader: Reader, *, customer_id: UUID) -> list[str]:
-    """The lost disputes of a customer that have lost more of calls than is still written off, oldest first."""
-    return [str(row["id"]) for row in await reader.fetch(_LOST_TOO_MUCH, (customer_id,))]
+async def lost_otherwise(reader: Reader, round_: Round) -> list[str]:
+    """The customer's other lost disputes that have lost more or less of calls than is written off, oldest first.
+
+    More, where a debt of theirs is paid after all. Less, where others had lost all of the calls: what these free is
+    theirs to lose.
+    """
+    rows = await reader.fetch(_LOST_OTHERWISE, (round_.customer_id, round_.dispute_id))
+    return [str(row["id"]) for row in rows]

@@ -16,7 +16,7 @@ from gateway.services.billing import Billing
 from gateway.services.events.inbox import Alongside
 from gateway.services.jobs import Done, Job, JobOutcome, NewJob
 from gateway.services.ledger import record
-from gateway.services.taken_back.dispute_rounds import Round, lost_too_much, round_of
+from gateway.services.taken_back.dispute_rounds import Round, lost_otherwise, round_of
 from gateway.services.taken_back.disputed_charges import settle_creators
 from gateway.services.taken_back.made_good import revive_debts
 from gateway.services.taken_back.receivables import give_back, note_covered, take_back
@@ -57,7 +57,7 @@ async def settle_dispute(billing: Billing, *, dispute_id: str, alongside: Alongs
         _check_kind(billing, deposit, dispute)
         round_ = await _settle_customer(billing, deposit, dispute, seen=seen)
         if round_ is not None and await settle_creators(billing, round_):
-            await _settle_made_good(billing, round_)
+            await _settle_others(billing, round_)
             if alongside is not None:
                 await billing.database.run(alongside)
             return deposit.id
@@ -125,9 +125,12 @@ async def _settle_customer(billing: Billing, deposit: Checkout, dispute: StripeD
     return await billing.database.run(work)
 
 
-async def _settle_made_good(billing: Billing, round_: Round) -> None:
-    """Give creators back what other disputes of the customer lost and is paid for now; whoever comes again goes on."""
-    for dispute_id in await lost_too_much(billing.database, customer_id=round_.customer_id):
+async def _settle_others(billing: Billing, round_: Round) -> None:
+    """Settle anew what other disputes of the customer lost and is paid for now, or was lost by this one until now.
+
+    Whoever comes again goes on.
+    """
+    for dispute_id in await lost_otherwise(billing.database, round_):
         await settle_creators(billing, await round_of(billing.database, dispute_id, customer_id=round_.customer_id))
 
 
