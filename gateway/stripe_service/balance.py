@@ -88,8 +88,7 @@ class BalanceCalls(Calls):
                 params["starting_after"] = after
             return self._stripe.v1.balance_transactions.list_async(params)
 
-        pages = self._stripe.pages("balance_transactions.list", fetch, read_line, pages_max=SOURCE_PAGES_MAX)
-        return tuple([line async for page in pages for line in page])
+        return await self._stripe.entries("balance_transactions.list", fetch, read_line, pages_max=SOURCE_PAGES_MAX)
 
     async def retrieve_balance_line(self, line_id: str) -> StripeBalanceLine | None:
         """The line, or None."""
@@ -107,8 +106,7 @@ class BalanceCalls(Calls):
                 params["starting_after"] = after
             return self._stripe.v1.refunds.list_async(params)
 
-        pages = self._stripe.pages("refunds.list", fetch, _read_id, pages_max=REFUND_PAGES_MAX)
-        return tuple([refund_id async for page in pages for refund_id in page])
+        return await self._stripe.entries("refunds.list", fetch, _read_id, pages_max=REFUND_PAGES_MAX)
 
     async def session_of_payment(self, payment_intent_id: str) -> str | None:
         """The Checkout Session that a payment was made on, if it was made on one."""

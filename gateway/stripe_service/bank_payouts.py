@@ -72,8 +72,7 @@ class BankPayoutCalls(Calls):
                 params["starting_after"] = after
             return self._stripe.v1.payouts.list_async(params, {"stripe_account": account})
 
-        pages = self._stripe.pages("payouts.list", fetch, read_bank_payout, pages_max=LIST_PAGES_MAX)
-        found = [payout async for page in pages for payout in page]
+        found = await self._stripe.entries("payouts.list", fetch, read_bank_payout, pages_max=LIST_PAGES_MAX)
         return tuple(reversed(found))
 
     async def contents_of_bank_payout(self, payout_id: str, *, account: str) -> BankPayoutContents:
@@ -89,8 +88,7 @@ class BankPayoutCalls(Calls):
                 params["starting_after"] = after
             return self._stripe.v1.balance_transactions.list_async(params, {"stripe_account": account})
 
-        pages = self._stripe.pages("balance_transactions.list", fetch, _read_line, pages_max=CONTENT_PAGES_MAX)
-        lines = [line async for page in pages for line in page]
+        lines = await self._stripe.entries("balance_transactions.list", fetch, _read_line, pages_max=CONTENT_PAGES_MAX)
         return BankPayoutContents(
             payments=tuple(source for kind, source in lines if kind == _ARRIVED and source is not None),
             came_back=tuple(source for kind, source in lines if kind in _CAME_BACK and source is not None),

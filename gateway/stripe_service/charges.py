@@ -44,5 +44,4 @@ class ChargeCalls(Calls):
                 params["starting_after"] = after
             return self._stripe.v1.disputes.list_async(params)
 
-        pages = self._stripe.pages("disputes.list", fetch, read_dispute, pages_max=DISPUTE_PAGES_MAX)
-        return tuple([dispute async for page in pages for dispute in page])
+        return await self._stripe.entries("disputes.list", fetch, read_dispute, pages_max=DISPUTE_PAGES_MAX)

@@ -120,8 +120,8 @@ class CheckoutCalls(Calls):
                 params["starting_after"] = after
             return self._stripe.v1.checkout.sessions.list_async(params)
 
-        pages = self._stripe.pages("checkout.sessions.list", fetch, read_session, pages_max=SESSION_PAGES_MAX)
-        return [session async for page in pages for session in page if session.checkout_id == checkout_id]
+        found = await self._stripe.entries("checkout.sessions.list", fetch, read_session, pages_max=SESSION_PAGES_MAX)
+        return [session for session in found if session.checkout_id == checkout_id]
 
     async def expire_session(self, *, session_id: str, idempotency_key: str) -> CheckoutSession:
         """Close an open session.

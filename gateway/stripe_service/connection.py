@@ -167,6 +167,17 @@ class StripeConnection:
         log.error("stripe.listing_too_long", call=call, pages_max=pages_max)
         raise ProviderUnavailable(f"The payment provider's list for {call} is longer than {pages_max} pages.")
 
+    async def entries(
+        self,
+        call: str,
+        fetch: Callable[[str | None], Awaitable[stripe.StripeObject]],
+        read: Callable[[Fields], _T],
+        *,
+        pages_max: int,
+    ) -> tuple[_T, ...]:
+        """A whole listing, newest first; read and refused as `pages` does."""
+        return tuple([entry async for page in self.pages(call, fetch, read, pages_max=pages_max) for entry in page])
+
     async def _ask(self, call: str, request: Awaitable[stripe.StripeObject], read: Callable[[Fields], _T]) -> _T:
         timer = asyncio.get_running_loop().time
         started = timer()

@@ -35,8 +35,9 @@ class SubscriptionCalls(Calls):
                 params["starting_after"] = after
             return self._stripe.v1.subscriptions.list_async(params)
 
-        pages = self._stripe.pages("subscriptions.list", fetch, read_subscription, pages_max=SUBSCRIPTION_PAGES_MAX)
-        return tuple([subscription async for page in pages for subscription in page])
+        return await self._stripe.entries(
+            "subscriptions.list", fetch, read_subscription, pages_max=SUBSCRIPTION_PAGES_MAX
+        )
 
     async def retrieve_subscription(self, subscription_id: str) -> StripeSubscription | None:
         """The subscription, whatever its state, or None."""

@@ -87,8 +87,7 @@ class TransferCalls(Calls):
                 params["starting_after"] = after
             return self._stripe.v1.transfers.list_async(params)
 
-        pages = self._stripe.pages("transfers.list", fetch, read_transfer, pages_max=TRANSFER_PAGES_MAX)
-        found = [transfer async for page in pages for transfer in page]
+        found = await self._stripe.entries("transfers.list", fetch, read_transfer, pages_max=TRANSFER_PAGES_MAX)
         return tuple(reversed(found))
 
     async def retrieve_transfer(self, transfer_id: str) -> StripeTransfer | None:
@@ -110,8 +109,9 @@ class TransferCalls(Calls):
                 params["starting_after"] = after
             return self._stripe.v1.transfers.reversals.list_async(transfer_id, params)
 
-        pages = self._stripe.pages("transfers.reversals.list", fetch, _read_reversal, pages_max=REVERSAL_PAGES_MAX)
-        return tuple([reversal async for page in pages for reversal in page])
+        return await self._stripe.entries(
+            "transfers.reversals.list", fetch, _read_reversal, pages_max=REVERSAL_PAGES_MAX
+        )
 
 
 @dataclass(frozen=True, slots=True)
