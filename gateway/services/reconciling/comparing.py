@@ -22,7 +22,6 @@ from gateway.domain.reconciliation import (
 )
 from gateway.services.billing import Billing
 from gateway.services.reconciling.among import among
-from gateway.services.reconciling.mirror import MirroredLine
 from models.checkout import CheckoutState
 
 #: Subjects compared together; entries listed together.
@@ -41,9 +40,9 @@ _ENTRIES: Final = (
 _FIRST_ID: Final = UUID(int=0)
 
 
-def subjects_of_lines(lines: Iterable[MirroredLine]) -> list[str]:
-    """What these lines are about, and their fees."""
-    found = [subject for line in lines for subject in (line.subject, f"fee:{line.line_id}")]
+def subjects_of_lines(lines: Iterable[tuple[str, str]]) -> list[str]:
+    """What lines with these ids and subjects are about, and their fees."""
+    found = [name for line_id, subject in lines for name in (subject, f"fee:{line_id}")]
     return list(dict.fromkeys(found))
 
 

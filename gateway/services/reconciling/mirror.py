@@ -93,21 +93,23 @@ async def keep_lines(billing: Billing, lines: Sequence[tuple[StripeBalanceLine, 
         await billing.database.run(work)
 
 
-async def pull_news(billing: Billing, since: date) -> list[MirroredLine]:
-    """Mirror the lines that Stripe made since these days were read, newest first; all but them are there already.
+async def pull_news(billing: Billing, since: date) -> list[tuple[str, str]]:
+    """Mirror the lines that Stripe made since these days were read, and return their ids with what they are about.
+
+    Newest first; all but them are there already.
 
     Raises:
         ProviderUnavailable, ProviderRejected: Stripe gave no answer to go by; what was read so far is kept.
     """
     start, end = day_bounds(since)[0], day_bounds(billing.clock.now().date())[1]
-    owners, found, after_id = Owners(billing), list[MirroredLine](), None
+    owners, found, after_id = Owners(billing), list[tuple[str, str]](), None
     for _ in range(DAY_PAGES_MAX):
         page = await billing.stripe.balance_page(since=start, before=end, after_id=after_id)
         mirrored = await _mirrored_subjects(billing, page.lines)
         new = [line for line in page.lines if line.line_id not in mirrored]
         named = await owners.subjects_of(new, mirrored={})
         await keep_lines(billing, named, gone=())
-        found += [_mirrored_now(line, subject) for line, subject in named]
+        found += [(line.line_id, subject) for line, subject in named]
         if mirrored or page.last_id is None:
             return found
         after_id = page.last_id
@@ -261,16 +263,4 @@ def _mirrored(row: Row) -> MirroredLine:
         fee_cents=integer(row, "fee_cents"),
         currency=text(row, "currency"),
         created_at=moment(row, "created_at"),
-    )
-
-
-def _mirrored_now(line: StripeBalanceLine, subject: str) -> MirroredLine:
-    return MirroredLine(
-        line_id=line.line_id,
-        type=line.type,
-        subject=subject,
-        amount_cents=line.amount_cents,
-        fee_cents=line.fee_cents,
-        currency=line.currency,
-        created_at=line.created_at,
     )

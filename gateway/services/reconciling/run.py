@@ -101,7 +101,7 @@ class Run:
         async for lines in lines_of_day(self.billing, day):
             self.lines += len(lines)
             self.booked += await book_lines(self.billing, lines)
-            await self._compare(subjects_of_lines(lines))
+            await self._compare(subjects_of_lines((line.line_id, line.subject) for line in lines))
         async for subjects in subjects_of_entries(self.billing, day):
             await self._compare(subjects)
         async for subjects in doubtful_transfers(self.billing, day):
