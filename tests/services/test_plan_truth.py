@@ -182,12 +182,18 @@ async def period_end(platform: Platform, path: str) -> int:
     return (await platform.stripe.api("GET", path))["items"]["data"][0]["current_period_end"]
 
 
-async def test_beside_another_subscription_a_grace_period_ends_once(platform: Platform) -> None:
+async def with_a_better_plan_past_due(platform: Platform) -> Person:
+    """Who pays for a small plan, and has just failed to pay for a large one."""
     ann, _, customer = await subscribed(platform, "STARTER")
     better = await platform.stripe.control("subscriptions/create", customer=customer, lookup_key="business_yearly")
     await platform.settled()
     await platform.stripe.control("subscriptions/status", subscription=better["id"], status="past_due")
     await platform.settled()
+    return ann
+
+
+async def test_beside_another_subscription_a_grace_period_ends_once(platform: Platform) -> None:
+    ann = await with_a_better_plan_past_due(platform)
 
     tiers: list[str] = []
     for _ in range(20):
@@ -199,11 +205,7 @@ async def test_beside_another_subscription_a_grace_period_ends_once(platform: Pl
 
 
 async def test_the_plan_beside_it_is_held_as_soon_as_a_grace_period_is_over(platform: Platform) -> None:
-    ann, _, customer = await subscribed(platform, "STARTER")
-    better = await platform.stripe.control("subscriptions/create", customer=customer, lookup_key="business_yearly")
-    await platform.settled()
-    await platform.stripe.control("subscriptions/status", subscription=better["id"], status="past_due")
-    await platform.settled()
+    ann = await with_a_better_plan_past_due(platform)
     await platform.advance(days=6, hours=23)
     await sync_due_plans(platform.billing)
     last_hour = await ann.tier()
